@@ -1,0 +1,55 @@
+"""A finished teacher cache, opened for reading."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from schemas.errors import CacheError
+from schemas.files import sha256_of
+from schemas.manifest import STATS_NAME, CacheManifest, ShardFile, read_manifest
+from schemas.shard import open_shard
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherCache:
+    """A cache whose manifest was read and whose shards were checked.
+
+    Attributes:
+        folder: where it stands.
+        manifest: what it holds.
+    """
+
+    folder: Path
+    manifest: CacheManifest
+
+    def shards(self, split: str) -> Iterator[tuple[ShardFile, pq.ParquetFile]]:
+        """The shards of a split in order; their bytes were checked when the cache was opened."""
+        for file in self.manifest.files_of(split):
+            yield file, open_shard(self.folder, file, self.manifest, verify=False)
+
+
+def open_cache(folder: Path, *, verify: bool = True) -> TeacherCache:
+    """Open a complete cache.
+
+    Args:
+        folder: of the cache.
+        verify: read every byte and compare digests.
+
+    Raises:
+        CacheError: it is incomplete, or its manifest or a shard is refused.
+    """
+    manifest = read_manifest(folder)
+    if not manifest.complete:
+        raise CacheError(
+            f"{folder} holds {manifest.sealed_rows} of {manifest.rows} rows; run the same cache-teacher command again, it goes on"
+        )
+    for file in manifest.files:
+        open_shard(folder, file, manifest, verify=verify).close()
+    stats = folder / STATS_NAME
+    if manifest.stats_sha256 and not (stats.is_file() and sha256_of(stats) == manifest.stats_sha256):
+        raise CacheError(
+            f"{stats} is missing or altered; run the cache-teacher command again, it makes it anew"
+        )
+    return TeacherCache(folder, manifest)

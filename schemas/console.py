@@ -1,0 +1,161 @@
+"""How every command speaks: a bar or plain lines, one-line errors, one JSON object, flags over a file.
+
+Both stages use it and neither may import the other, so it stands here; rich is imported when a bar is drawn.
+"""
+
+import errno
+import json
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from schemas.errors import ArmadaError, ConfigError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_SOME_ROWS_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
+_SECONDS_BETWEEN_LINES = 10.0
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+
+class Advance(Protocol):
+    """Moves a progress display on."""
+
+    def __call__(self, steps: int = 1, note: str = "") -> None:
+        """Count `steps` more as done, and show `note` beside the rate."""
+        ...
+
+
+def _ignore(steps: int = 1, note: str = "") -> None:
+    del steps, note
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str, *, done: int = 0, quiet: bool = False) -> Generator[Advance]:
+    """Show how far a long piece of work is: a bar on a terminal, a plain line every ten seconds elsewhere.
+
+    Args:
+        what: a few words for the work.
+        total: steps in all.
+        unit: plural name of a step, `rows`.
+        done: steps that an earlier session did; they count as done and not towards the rate.
+        quiet: show nothing.
+    """
+    if quiet:
+        yield _ignore
+    elif sys.stderr.isatty():
+        yield from _bar(what, total, unit, done)
+    else:
+        yield from _lines(what, total, unit, done)
+
+
+def _bar(what: str, total: int, unit: str, done: int) -> Generator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    started = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total, completed=done, rate="", note="")
+        position = done
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            nonlocal position
+            position += steps
+            rate = _rate(position, total, done, started, unit)
+            bar.update(task, completed=position, rate=rate, note=note)
+
+        yield advance
+
+
+def _lines(what: str, total: int, unit: str, done: int) -> Generator[Advance]:
+    started = last = time.monotonic()
+    position = done
+
+    def show(note: str) -> None:
+        rate = _rate(position, total, done, started, unit)
+        say(f"{what}: {position}/{total} {unit} {rate} {note}".rstrip())
+
+    def advance(steps: int = 1, note: str = "") -> None:
+        nonlocal position, last
+        position += steps
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            show(note)
+
+    yield advance
+    show("")
+
+
+def _rate(position: int, total: int, done: int, started: float, unit: str) -> str:
+    seconds = time.monotonic() - started
+    if position <= done or seconds <= 0:
+        return ""
+    rate = (position - done) / seconds
+    left = int((total - position) / rate)
+    return f"{rate:.1f} {unit}/s, {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
+
+
+def say(line: str, *, quiet: bool = False) -> None:
+    """Tell the user one thing, on standard error, so that standard output stays for results."""
+    if not quiet:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def show_json(summary: dict[str, Any]) -> None:
+    """Print the one object that `--json` promises, on standard output."""
+    sys.stdout.write(json.dumps(summary, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def read_config_file(context: Any, _parameter: Any, path: str | None) -> None:
+    """Callback of `--config FILE.toml`: its values become defaults, so flags win.
+
+    Raises:
+        ConfigError: the file is missing, is no TOML, or has a key that is no option.
+    """
+    if path is None:
+        return
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--config {path}: {error}; give a readable TOML file") from None
+    known = {parameter.name for parameter in context.command.params}
+    values = {key.replace("-", "_"): value for key, value in values.items()}
+    if unknown := sorted(set(values) - known):
+        raise ConfigError(f"--config {path}: {unknown[0]} is no option of {context.info_name}; see --help")
+    context.default_map = {**(context.default_map or {}), **values}
+
+
+def run_command(command: Callable[[], Any]) -> NoReturn:
+    """Run a click command; an error that the user can mend is one line and a status, never a traceback."""
+    name = Path(sys.argv[0]).name
+    try:
+        command()
+    except ArmadaError as error:
+        fail(name, str(error), error.exit_status)
+    except KeyboardInterrupt:
+        fail(name, "interrupted; what was done is kept, the same command goes on", EXIT_INTERRUPTED)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        advice = "make room or give another folder, then run the same command: it goes on"
+        fail(name, f"cannot write{where}: {error.strerror}; {advice}", EXIT_FAILED)
+    sys.exit(0)
+
+
+def fail(name: str, message: str, status: int) -> NoReturn:
+    """Print one line and leave."""
+    say(f"{name}: {message}")
+    sys.exit(status)

@@ -1,0 +1,221 @@
+"""The manifest: what proves that a cache is whole, and that it is the one a run wants."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from schemas.errors import ManifestError
+from schemas.files import write_text
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+STATS_NAME = "stats.safetensors"
+
+Plain = str | int | float | bool | list[str] | None
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of a value's canonical JSON, lower-case hexadecimal."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Record(BaseModel):
+    """Immutable, and strict about unknown keys: a manifest of a later version must not be half understood."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TeacherIdentity(Record):
+    """Who answered: equal identities give equal answers, as far as the teacher is deterministic.
+
+    Attributes:
+        backend: row of the teacher table, `speech`, `openai`, `none`.
+        name: model name as given on the command line after the colon.
+        revision: digest of the weights, or the service's own revision.
+        modality: what the teacher makes of a text: `audio`, `image`, `video`, `text`, `none`.
+        repr_dim: width d of its representation; None where it gives none.
+        repr_dtype: `float16` or `float32`.
+        vocab_size: of its tokenizer; None where it has none.
+        hashes: digests of tokenizer, chat template, processor, where there are any.
+        versions: packages that its answers depend on.
+        options: settings of the backend that change its answers.
+    """
+
+    backend: str
+    name: str
+    revision: str
+    modality: str
+    repr_dim: int | None = None
+    repr_dtype: Literal["float16", "float32"] = "float16"
+    vocab_size: int | None = None
+    hashes: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    options: dict[str, Plain] = {}
+
+
+class Request(Record):
+    """What was asked, and about which examples: with the teacher, all that decides a cache's bytes.
+
+    Attributes:
+        task: name of the task.
+        source: name of the folder or file that the examples came from; no path of a machine.
+        splits: rows of each split, in the order that they are written.
+        prompts_digest: over ids, splits, prompts, labels and media, in order.
+        teach: `all`, or `train` where the other splits are sealed with null signals.
+        store: signals kept, of `text`, `repr`, `logprobs`.
+        rows_per_shard: rows of each shard but a split's last.
+        codec: of the top-k log-probabilities; None where none are stored.
+        parameters: generation settings.
+    """
+
+    task: str
+    source: str
+    splits: dict[str, int]
+    prompts_digest: str
+    teach: Literal["all", "train"] = "all"
+    store: tuple[str, ...] = ("repr",)
+    rows_per_shard: int
+    codec: str | None = None
+    parameters: dict[str, Plain] = {}
+
+
+class ShardFile(Record):
+    """One sealed shard.
+
+    Attributes:
+        name: file name, `train-00003-of-00012.parquet`.
+        split: its split.
+        rows: rows in it.
+        taught: rows with an answer.
+        errors: rows whose answer is an error.
+        bytes: size of the file.
+        sha256: of the file.
+        prompt_tokens: charged, summed over its rows.
+        completion_tokens: charged, summed over its rows.
+        captured_mass: mean probability mass of the kept entries; None where no log-probabilities are stored.
+    """
+
+    name: str
+    split: str
+    rows: int
+    taught: int
+    errors: int
+    bytes: int
+    sha256: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    captured_mass: float | None = None
+
+
+class CacheManifest(Record):
+    """The cache in one page.
+
+    Attributes:
+        schema_version: of the shards and of this file.
+        teacher: who answered.
+        request: what was asked.
+        files: sealed shards, in order.
+        stats_sha256: of `stats.safetensors`; None until complete, or where no representation is stored.
+        timings: sums over all sessions: seconds in the teacher, seconds in all, retries. Never in a shard.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    teacher: TeacherIdentity
+    request: Request
+    files: tuple[ShardFile, ...] = ()
+    stats_sha256: str | None = None
+    timings: dict[str, float] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of teacher and request: equal for all shards of a cache, and for a rerun that may go on."""
+        return digest_of({"teacher": self.teacher.model_dump(), "request": self.request.model_dump()})
+
+    @property
+    def digest(self) -> str:
+        """Digest of what the cache holds, clocks left out: what a result names as its origin."""
+        return digest_of({"fingerprint": self.fingerprint, "files": [[f.name, f.sha256] for f in self.files]})
+
+    @property
+    def rows(self) -> int:
+        """Rows that the cache will hold when complete."""
+        return sum(self.request.splits.values())
+
+    @property
+    def sealed_rows(self) -> int:
+        """Rows in sealed shards."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is sealed."""
+        return self.sealed_rows == self.rows
+
+    @property
+    def stores_repr(self) -> bool:
+        """Whether rows carry the teacher's representation."""
+        return "repr" in self.request.store and self.teacher.repr_dim is not None
+
+    def files_of(self, split: str) -> tuple[ShardFile, ...]:
+        """The sealed shards of a split, in order."""
+        return tuple(file for file in self.files if file.split == split)
+
+
+def write_manifest(folder: Path, manifest: CacheManifest) -> None:
+    """Replace the manifest in one step."""
+    write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
+
+
+def read_manifest(folder: Path) -> CacheManifest:
+    """Read and check the manifest of a cache.
+
+    Raises:
+        ManifestError: there is none, it is damaged, or it is of another version.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        raw = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise ManifestError(
+            f"{folder}: no {MANIFEST_NAME}, so no teacher cache; make one with cache-teacher --out {folder}"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise ManifestError(
+            f"{path} cannot be read ({error}); restore it from a copy, or run cache-teacher into a new folder"
+        ) from None
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ManifestError(
+            f"{path} has schema version {version}, this reader needs {SCHEMA_VERSION}; "
+            "run cache-teacher again or teacher-shards export it"
+        )
+    try:
+        return CacheManifest.model_validate(raw)
+    except ValidationError as error:
+        raise ManifestError(
+            f"{path} is damaged: {first_fault(error)}; "
+            "restore it from a copy, or run cache-teacher into a new folder"
+        ) from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """What pydantic found first, as `key: reason`."""
+    fault = error.errors()[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+
+
+def differences(
+    wanted: dict[str, Any], found: dict[str, Any], prefix: str = ""
+) -> Iterable[tuple[str, Any, Any]]:
+    """Where two nested settings differ, as (dotted name, wanted, found), for a refusal that shows both."""
+    for key in dict.fromkeys([*wanted, *found]):
+        left, right = wanted.get(key), found.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from differences(left, right, f"{prefix}{key}.")
+        elif left != right:
+            yield f"{prefix}{key}", left, right

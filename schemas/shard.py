@@ -1,0 +1,182 @@
+"""Shards: the Arrow schema of the contract, and a Parquet file that is either whole or refused.
+
+What a shard holds depends on its rows alone: no clock, no scheduler, no order of arrival.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import ShardError
+from schemas.files import sha256_of, whole_file
+from schemas.manifest import SCHEMA_VERSION, CacheManifest, ShardFile
+
+ROW_GROUP_BYTES = 16 << 20
+VERSION_KEY, FINGERPRINT_KEY, CODEC_KEY = b"armada.schema_version", b"armada.fingerprint", b"armada.codec"
+
+PAIRS = pa.list_(pa.struct([("name", pa.string()), ("text", pa.string())]))
+MEDIA = pa.list_(pa.struct([("path", pa.string()), ("sha256", pa.string())]))
+USAGE = pa.struct([("prompt_tokens", pa.int32()), ("completion_tokens", pa.int32())])
+# Strings that repeat from row to row; a dictionary over the others would be built and thrown away.
+_DICTIONARY_COLUMNS = ["task", "split", "finish_reason", "fields.list.element.name"]
+_AGAIN = "restore it from a copy, or run the cache-teacher command again into a new folder"
+
+
+def arrow_schema(manifest: CacheManifest) -> pa.Schema:
+    """The columns of a cache's shards, schema version 1, with metadata that ties them to the manifest."""
+    teacher = manifest.teacher
+    element = pa.float16() if teacher.repr_dtype == "float16" else pa.float32()
+    representation = (
+        pa.list_(element, teacher.repr_dim) if manifest.stores_repr and teacher.repr_dim else pa.null()
+    )
+    columns: list[tuple[str, pa.DataType]] = [
+        ("example_id", pa.string()),
+        ("task", pa.string()),
+        ("split", pa.string()),
+        ("fields", PAIRS),
+        ("class_ids", pa.list_(pa.int32())),
+        ("value", pa.float32()),
+        ("target_text", pa.string()),
+        ("prompt", pa.string()),
+        ("media", MEDIA),
+        ("teacher_text", pa.list_(pa.string())),
+        ("teacher_repr", representation),
+        ("token_ids", pa.list_(pa.int32())),
+        ("token_logprobs", pa.list_(pa.float32())),
+        ("topk_ids", pa.binary()),
+        ("topk_logprobs", pa.binary()),
+        ("tail_logprob", pa.list_(pa.float32())),
+        ("usage", USAGE),
+        ("finish_reason", pa.string()),
+        ("error", pa.string()),
+    ]
+    metadata = {
+        VERSION_KEY: str(SCHEMA_VERSION).encode(),
+        FINGERPRINT_KEY: manifest.fingerprint.encode(),
+        CODEC_KEY: (manifest.request.codec or "").encode(),
+    }
+    return pa.schema(columns, metadata=metadata)
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """File name of shard `index` (from 0) of `count` in a split."""
+    return f"{split}-{index:05d}-of-{count:05d}.parquet"
+
+
+def row_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """Cut a table into row groups of at most 16 MiB (or one row), at places that depend on its rows alone."""
+    if table.nbytes <= ROW_GROUP_BYTES or table.num_rows == 1:
+        yield table
+    else:
+        half = table.num_rows // 2
+        yield from row_groups(table.slice(0, half))
+        yield from row_groups(table.slice(half))
+
+
+def write_shard(path: Path, groups: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write a shard whole or not at all: a temporary name, fsync, rename."""
+    with (
+        whole_file(path) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            # pyarrow takes a list of columns; its stub says bool.
+            use_dictionary=_DICTIONARY_COLUMNS,  # pyright: ignore[reportArgumentType]
+            write_page_checksum=True,
+        ) as writer,
+    ):
+        for group in groups:
+            # One chunk a column: page boundaries would otherwise follow the order in which answers came in.
+            writer.write_table(group.combine_chunks(), row_group_size=max(1, group.num_rows))
+
+
+def seal(folder: Path, name: str, split: str, table: pa.Table) -> ShardFile:
+    """Write one shard of a cache and describe it for the manifest."""
+    path = folder / name
+    write_shard(path, row_groups(table), table.schema)
+    errors = table.num_rows - table.column("error").null_count
+    return ShardFile(
+        name=name,
+        split=split,
+        rows=table.num_rows,
+        taught=_count_heard(table) - errors,
+        errors=errors,
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+        **_sum_usage(table),
+    )
+
+
+def _count_heard(table: pa.Table) -> int:
+    heard = np.zeros(table.num_rows, bool)
+    for name in ("teacher_text", "teacher_repr", "token_ids", "topk_ids", "error"):
+        heard |= table.column(name).is_valid().to_numpy()
+    return int(heard.sum())
+
+
+def _sum_usage(table: pa.Table) -> dict[str, int]:
+    counts = zip(("prompt_tokens", "completion_tokens"), table.column("usage").flatten(), strict=True)
+    return {name: int(np.nansum(count.to_numpy())) for name, count in counts}
+
+
+def open_shard(
+    folder: Path, file: ShardFile, manifest: CacheManifest, *, verify: bool = True
+) -> pq.ParquetFile:
+    """Open a shard for reading after checking that it is the one that the manifest names.
+
+    Args:
+        folder: of the cache.
+        file: its entry in the manifest.
+        manifest: of the cache.
+        verify: read every byte and compare the digest; else only size, footer and schema are checked.
+
+    Raises:
+        ShardError: it is missing, cut short, altered, foreign, of another version, or has other columns.
+    """
+    path = folder / file.name
+    if not path.is_file():
+        raise ShardError(f"{path} is missing, the manifest lists it with {file.rows} rows; {_AGAIN}")
+    size = path.stat().st_size
+    if size < file.bytes:
+        raise ShardError(f"{path} is cut short: {size} bytes, the manifest says {file.bytes}; {_AGAIN}")
+    try:
+        shard = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ShardError(f"{path} is not a readable Parquet file ({reason}); {_AGAIN}") from None
+    _check_columns(path, shard.schema_arrow, manifest)
+    if size != file.bytes or (verify and sha256_of(path) != file.sha256):
+        raise ShardError(
+            f"{path} was altered: its SHA-256 is not {file.sha256[:16]}..., which the manifest has; {_AGAIN}"
+        )
+    return shard
+
+
+def _check_columns(path: Path, found: pa.Schema, manifest: CacheManifest) -> None:
+    metadata = found.metadata or {}
+    version = metadata.get(VERSION_KEY, b"none").decode()
+    if version != str(SCHEMA_VERSION):
+        raise ShardError(
+            f"{path} has schema version {version}, this reader needs {SCHEMA_VERSION}; "
+            "run cache-teacher again or teacher-shards export it"
+        )
+    wanted = arrow_schema(manifest)
+    if unknown := [name for name in found.names if name not in wanted.names]:
+        raise ShardError(
+            f"{path} has the column {unknown[0]}, unknown to schema version {SCHEMA_VERSION}; {_AGAIN}"
+        )
+    if missing := [name for name in wanted.names if name not in found.names]:
+        raise ShardError(f"{path} lacks the column {missing[0]} of schema version {SCHEMA_VERSION}; {_AGAIN}")
+    for field in wanted:
+        if (kind := found.field(field.name).type) != field.type:
+            raise ShardError(f"{path}: column {field.name} is {kind}, this cache has {field.type}; {_AGAIN}")
+    fingerprint = metadata.get(FINGERPRINT_KEY, b"none").decode()
+    if fingerprint != manifest.fingerprint:
+        raise ShardError(
+            f"{path} belongs to another cache: its fingerprint is {fingerprint[:16]}, "
+            f"this cache's is {manifest.fingerprint[:16]}; {_AGAIN}"
+        )

@@ -1,0 +1,21 @@
+"""The tasks, one row each. A new task is one file here and one row below."""
+
+from schemas.errors import ConfigError
+from schemas.tasks.movie_sentiment import MOVIE_SENTIMENT
+from schemas.tasks.task import LabelKind, TaskSpec
+
+__all__ = ["TASKS", "LabelKind", "TaskSpec", "find_task"]
+
+TASKS: dict[str, TaskSpec] = {task.name: task for task in (MOVIE_SENTIMENT,)}
+
+
+def find_task(name: str) -> TaskSpec:
+    """The task of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return TASKS[name]
+    except KeyError:
+        raise ConfigError(f"--task {name}: no such task; choose from {', '.join(sorted(TASKS))}") from None

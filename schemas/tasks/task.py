@@ -1,0 +1,85 @@
+"""TaskSpec: all that the pipeline knows of a task, as data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.errors import SourceError
+from schemas.example import Example
+
+
+class LabelKind(StrEnum):
+    """What a label of the task looks like."""
+
+    SINGLE = "single"
+    MULTI = "multi"
+    REGRESSION = "regression"
+    GENERATIVE = "generative"
+    NONE = "none"
+
+
+def all_fields(example: Example) -> str:
+    """Give the teacher every field, joined by one space (docs/paper-map.md, method section 12)."""
+    return " ".join(example.fields.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """A task as one row of a table.
+
+    Attributes:
+        name: as on the command line and in the shards, `movie-sentiment`, `glue/cola`.
+        fields: names of the texts that each example has.
+        label_kind: what a label looks like.
+        classes: names of the classes, in the order of their ids; empty for other label kinds.
+        value_range: lowest and highest target of a regression task, in its own scale.
+        metric: name of the metric that selects checkpoints and heads the report.
+        student_fields: the fields that the student reads: one text, or two encoded as a pair.
+        source: name of the reader for its original files (teacher_cache/readers).
+        teacher_prompt: what the teacher is asked; never shows the label.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    label_kind: LabelKind
+    metric: str
+    classes: tuple[str, ...] = ()
+    value_range: tuple[float, float] | None = None
+    student_fields: tuple[str, ...] = ("text",)
+    source: str | None = None
+    teacher_prompt: Callable[[Example], str] = all_fields
+
+    def prompt(self, example: Example) -> str:
+        """What the teacher is given: the example's own prompt, or the task's template."""
+        return self.teacher_prompt(example) if example.prompt is None else example.prompt
+
+    def student_text(self, fields: dict[str, str]) -> tuple[str, ...]:
+        """What the student reads: one text, or the two texts of a pair."""
+        return tuple(fields[name] for name in self.student_fields)
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of an output head: classes, or 1 for regression."""
+        return len(self.classes) or 1
+
+    def check(self, example: Example) -> None:
+        """Refuse an example that does not fit the task.
+
+        Raises:
+            SourceError: a field is missing or unknown, or the label is not one of the task.
+        """
+        if tuple(example.fields) != self.fields:
+            raise SourceError(
+                f"example {example.id}: fields {list(example.fields)}, task {self.name} wants "
+                f"{list(self.fields)}; rename or add the fields in the source"
+            )
+        if wrong := [i for i in example.label.class_ids if not 0 <= i < len(self.classes)]:
+            raise SourceError(
+                f"example {example.id}: label {wrong[0]} is not a class of task {self.name}, which has "
+                f"{len(self.classes)} ({', '.join(self.classes) or 'none'}); correct the label"
+            )
+        if self.label_kind is LabelKind.SINGLE and len(example.label.class_ids) > 1:
+            raise SourceError(
+                f"example {example.id}: {len(example.label.class_ids)} classes, task {self.name} wants one; "
+                "keep one, or use a multi-label task"
+            )
