@@ -43,7 +43,8 @@ def open_cache(folder: Path, *, verify: bool = True) -> TeacherCache:
     manifest = read_manifest(folder)
     if not manifest.complete:
         raise CacheError(
-            f"{folder} holds {manifest.sealed_rows} of {manifest.rows} rows; run the same cache-teacher command again, it goes on"
+            f"{folder} holds {manifest.sealed_rows} of {manifest.rows} rows; "
+            "run the same cache-teacher command again, it goes on"
         )
     for file in manifest.files:
         open_shard(folder, file, manifest, verify=verify).close()

@@ -97,7 +97,7 @@ def _representations(
     for example, row in zip(examples, rows, strict=True):
         if row is not None and row.shape != (kind.list_size,):
             raise ShardError(
-                f"example {example.id}: the teacher gave a representation of shape {row.shape}, its cache holds "
+                f"example {example.id}: a representation of shape {row.shape}, its cache holds "
                 f"({kind.list_size},); the teacher's declared width is wrong"
             )
     values_Rd = np.zeros((len(rows), kind.list_size), kind.value_type.to_pandas_dtype())
