@@ -1,0 +1,50 @@
+"""What every test stands on: no hub, one thread a worker, the same random examples each time in CI."""
+
+import os
+
+# Read when the libraries are first imported, so they are set before anything else is.
+os.environ.update(
+    HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg"
+)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the working tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def fetched() -> Path:
+    """The folder that `make data` fills; a test that needs it says so by asking for it."""
+    folder = REPOSITORY / "data"
+    missing = [name for name in ("models/minilm", "tasks/movie-reviews") if not (folder / name).is_dir()]
+    assert not missing, f"data/{missing[0]} is not there; run `make data` first"
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a device where there is none; torch is asked only if some test wants to know."""
+    on_device = [item for item in items if item.get_closest_marker("gpu")]
+    if on_device and not _has_cuda():
+        for item in on_device:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
