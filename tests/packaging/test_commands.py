@@ -23,8 +23,9 @@ import importlib, json, sys
 module, function = sys.argv.pop(1).split(":")
 try:
     getattr(importlib.import_module(module), function)()
-finally:
+except SystemExit:
     print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+    raise
 """
 
 
