@@ -1,0 +1,1 @@
+"""One file for each claim about speed or size, measured against a peer on the same work."""
