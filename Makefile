@@ -1,5 +1,5 @@
 # Every target sets up what it needs. Run `make` alone for the list.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 # Where torch alone is looked for, e.g. https://download.pytorch.org/whl/cpu; empty leaves it to pip's own settings.
 TORCH_INDEX ?=
 EXTRAS ?= speech,dev
@@ -54,7 +54,6 @@ check: $(READY) ## formatting, lint, types, import rules
 bench: data ## measure the claims of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-clean: ## remove .venv, caches, shards and results; what was fetched stays
+clean: ## remove .venv and the tools' caches; what was fetched, cached or trained stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	rm -rf data/shards data/results
-	find schemas teacher_cache distill tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	find schemas teacher_cache distill benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
