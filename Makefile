@@ -51,8 +51,8 @@ check: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 
-bench: data ## measure the claims of docs/benchmarks.md
-	$(BIN)/python -m benchmarks
+bench: data ## measure the claims of docs/benchmarks.md (ONLY="NAME ..." for some)
+	$(BIN)/python -m benchmarks $(ONLY)
 
 clean: ## remove .venv and the tools' caches; what was fetched, cached or trained stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
