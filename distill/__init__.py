@@ -1,0 +1,1 @@
+"""Stage two: train a student on text beside an aligner that reads a teacher's cached words."""

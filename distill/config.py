@@ -1,0 +1,218 @@
+"""The configuration of a run: frozen, checked once, saved whole.
+
+Imports nothing heavy, so that --help answers at once.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from distill.recipes import recipe_for
+from schemas.errors import ConfigError
+
+
+class Formulation(StrEnum):
+    """Whose reading of the losses: the paper's equations or the authors' code."""
+
+    REFERENCE = "reference"
+    PAPER = "paper"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to train a student.
+
+    Attributes:
+        distils: an aligner is trained beside the student, and the cache's representations are read.
+    """
+
+    distils: bool
+
+
+METHODS: dict[str, Method] = {"undistilled": Method(distils=False), "armada": Method(distils=True)}
+MANIFOLDS = ("cosine", "euclid", "elementwise", "none")
+ALIGNERS = ("reference",)
+SCHEDULES = ("alternating",)
+PROTOCOLS = ("held-out",)
+PRECISIONS = ("auto", "fp32", "bf16")
+DEVICES = ("auto", "cpu", "cuda")
+
+_Rule = tuple[Callable[[Any], bool], str]
+_WHOLE: _Rule = (lambda value: value >= 1, "a whole number of at least 1")
+_RATE: _Rule = (lambda value: 0 < value < math.inf, "a number above 0")
+_WEIGHT: _Rule = (lambda value: 0 <= value < math.inf, "a number of at least 0")
+
+RULES: dict[str, _Rule] = {
+    "alpha": (lambda value: 0 <= value <= 1, "a number from 0 to 1"),
+    "beta": _WEIGHT,
+    "gamma": _WEIGHT,
+    "temperature": _RATE,
+    "epochs": _WHOLE,
+    "batch_size": _WHOLE,
+    "lr": _RATE,
+    "aligner_lr": _RATE,
+    "weight_decay": _WEIGHT,
+    "max_length": (lambda value: value >= 3, "at least 3 tokens"),
+    "hidden_dim": _WHOLE,
+    "manifold_dim": _WHOLE,
+    "limit_train": _WHOLE,
+    "seed": (lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
+    "control": (
+        lambda value: re.fullmatch(r"none|shuffle|noise:(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", value) is not None,
+        "none, shuffle or noise:SIGMA",
+    ),
+    "method": (lambda value: value in METHODS, f"one of {', '.join(METHODS)}"),
+    "manifold": (lambda value: value in MANIFOLDS, f"one of {', '.join(MANIFOLDS)}"),
+    "formulation": (lambda value: value in tuple(Formulation), f"one of {', '.join(Formulation)}"),
+    "aligner": (lambda value: value in ALIGNERS, f"one of {', '.join(ALIGNERS)}"),
+    "schedule": (lambda value: value in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
+    "protocol": (lambda value: value in PROTOCOLS, f"one of {', '.join(PROTOCOLS)}"),
+    "precision": (lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+    "device": (lambda value: value in DEVICES, f"one of {', '.join(DEVICES)}"),
+}
+
+
+class _Checked:
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            accepts, wanted = RULES.get(field.name, (lambda _: True, ""))
+            if value is not None and not accepts(value):
+                raise ConfigError(f"--{field.name.replace('_', '-')} {value}: wanted {wanted}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillationConfig(_Checked):
+    """All that an undistilled run does not have.
+
+    Attributes:
+        aligner: reading of the aligner's architecture.
+        hidden_dim: H, width of the aligner.
+        manifold_dim: P; None takes the width of the representation.
+        manifold: name of the manifold loss, or `none`.
+        formulation: of the manifold and matching losses.
+        schedule: which tower trains when.
+        alpha: share of the matching loss against the task loss.
+        beta: weight of the manifold loss.
+        gamma: weight of the auxiliary heads.
+        temperature: of the matching loss.
+        standardise: representations by the training split's mean and variance.
+        control: what is done to the representations: `none`, `shuffle`, `noise:SIGMA`.
+        aligner_lr: learning rate of the aligner.
+    """
+
+    aligner: str = "reference"
+    hidden_dim: int = 768
+    manifold_dim: int | None = None
+    manifold: str = "euclid"
+    formulation: Formulation = Formulation.REFERENCE
+    schedule: str = "alternating"
+    alpha: float = 0.5
+    beta: float = 1.0
+    gamma: float = 1.0
+    temperature: float = 5.0
+    standardise: bool = False
+    control: str = "none"
+    aligner_lr: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig(_Checked):
+    """One run of stage two.
+
+    Attributes:
+        task: name of the task.
+        student: folder of the student's weights, or a hub name.
+        method: row of METHODS.
+        seed: of weights, order, dropout, selection and controls.
+        epochs: over the training rows, for each tower.
+        batch_size: rows a step.
+        lr: learning rate of the student.
+        weight_decay: on matrices of both towers.
+        max_length: tokens of a text or pair.
+        limit_train: rows to train on; None is all.
+        protocol: which rows select the checkpoint and which are reported.
+        precision: of the training passes; `auto` is bf16 where the device has it natively.
+        device: `auto`, `cpu`, `cuda`.
+        distillation: None for a method that does not distil.
+    """
+
+    task: str
+    student: str
+    method: str = "armada"
+    seed: int = 42
+    epochs: int = 2
+    batch_size: int = 32
+    lr: float = 5e-5
+    weight_decay: float = 0.01
+    max_length: int = 128
+    limit_train: int | None = None
+    protocol: str = "held-out"
+    precision: str = "auto"
+    device: str = "auto"
+    distillation: DistillationConfig | None = None
+
+    @property
+    def label(self) -> str:
+        """Method, manifold loss and control, as in folder names and tables."""
+        if self.distillation is None:
+            return f"{self.method}-none"
+        control = self.distillation.control.replace(":", "")
+        parts = [self.method, self.distillation.manifold, *([control] if control != "none" else [])]
+        return "-".join(parts)
+
+
+_DISTILLATION_OPTIONS = frozenset(field.name for field in fields(DistillationConfig))
+_RUN_OPTIONS = frozenset(field.name for field in fields(RunConfig)) - {"distillation"}
+
+
+def resolve(given: Mapping[str, Any], modality: str) -> RunConfig:
+    """Fill what was not given from the task's recipe, and check all of it once.
+
+    Args:
+        given: options by name, with task and student; None where not given.
+        modality: of the cache's teacher; speech is standardised unless told otherwise, latents are not.
+
+    Raises:
+        ConfigError: a value cannot be right, or an option has no effect with this method.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    method = given.get("method", "armada")
+    if method not in METHODS:
+        raise ConfigError(f"--method {method}: wanted {RULES['method'][1]}")
+    recipe = asdict(recipe_for(given["task"]))
+    distillation = None
+    if METHODS[method].distils:
+        values = {"standardise": modality == "audio", **recipe, **given}
+        distillation = DistillationConfig(**_only(_DISTILLATION_OPTIONS, values))
+    elif idle := sorted(_DISTILLATION_OPTIONS & set(given)):
+        raise ConfigError(f"--{idle[0].replace('_', '-')} has no effect with --method {method}; leave it out")
+    return RunConfig(**_only(_RUN_OPTIONS, {**recipe, **given}), distillation=distillation)
+
+
+def _only(names: frozenset[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = {name: value for name, value in values.items() if name in names}
+    if "formulation" in chosen:
+        chosen["formulation"] = Formulation(chosen["formulation"])
+    return chosen
+
+
+def options_of(run: RunConfig) -> dict[str, Any]:
+    """The run as flat options, those left at None out: what `--config` reads back."""
+    nested = asdict(run)
+    flat = {**nested, **(nested.pop("distillation") or {})}
+    flat.pop("distillation", None)
+    return {name: value for name, value in flat.items() if value is not None}
+
+
+def digest_of_run(run: RunConfig, cache_digest: str, student_digest: str) -> str:
+    """Digest of all that changes a run's results; two runs with one digest need not both be made."""
+    from schemas.manifest import digest_of
+
+    settings = {name: value for name, value in options_of(run).items() if name not in ("student", "device")}
+    return digest_of({"settings": settings, "cache": cache_digest, "student": student_digest})

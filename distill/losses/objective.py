@@ -1,0 +1,184 @@
+"""A tower's objective: named terms, each with its weight.
+
+Letters: B batch, C outputs, P manifold.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import Tensor
+
+from distill.config import DistillationConfig
+from distill.losses.manifold import MANIFOLD_LOSSES
+from distill.losses.matching import MATCHING_LOSSES, PHIS
+from distill.losses.task import TASK_LOSSES
+from distill.view import View
+from schemas.tasks import LabelKind
+
+Part = TypeVar("Part")
+TermValue = Callable[[View, View | None, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One summand.
+
+    Attributes:
+        name: as in `metrics.jsonl`.
+        weight: its factor in the total.
+        value: from (this tower's view, the aligner's view or None, labels) to a scalar.
+    """
+
+    name: str
+    weight: float
+    value: TermValue
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What an objective came to on one batch.
+
+    Attributes:
+        total: weighted sum, the scalar to differentiate.
+        parts: each term before its weight, detached.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A weighted sum of named terms. A term of weight 0 is not in it, so it costs and changes nothing."""
+
+    terms: tuple[Term, ...]
+
+    def __call__(self, view: View, aligner: View | None, labels: Tensor) -> Losses:
+        """Value of every term and of their weighted sum.
+
+        Args:
+            view: of the tower that learns.
+            aligner: of the aligner, treated as constant; None where no term reads it.
+            labels: as in `Batch`.
+
+        Returns:
+            The total, and each part by name.
+
+        Raises:
+            ShapeError: the towers' tensors, or the labels, do not fit.
+        """
+        values = {term.name: term.value(view, aligner, labels) for term in self.terms}
+        first, *others = (term.weight * values[term.name] for term in self.terms)
+        return Losses(sum(others, first), {name: value.detach() for name, value in values.items()})
+
+    @property
+    def reads_aligner(self) -> bool:
+        """Whether any term compares with the aligner."""
+        return any(term.name not in ("task", "task_aux") for term in self.terms)
+
+
+def weighted(*terms: Term) -> Objective:
+    """The objective of these terms, those of weight 0 left out."""
+    return Objective(tuple(term for term in terms if term.weight != 0))
+
+
+def undistilled_objective(kind: LabelKind) -> Objective:
+    """Learn the task alone: L_T(labels, logits).
+
+    Args:
+        kind: of the task's labels.
+
+    Returns:
+        One term, `task`.
+
+    Source: arXiv 2603.10877, section 4, the undistilled baseline.
+    """
+    return weighted(_task(kind, 1.0))
+
+
+def aligner_objective(kind: LabelKind, distillation: DistillationConfig) -> Objective:
+    """Learn the task from the teacher's representation.
+
+    L_T(labels, logits) plus gamma times L_T(labels, auxiliary logits).
+
+    Args:
+        kind: of the task's labels.
+        distillation: gamma.
+
+    Returns:
+        Terms `task` and `task_aux`.
+
+    Source: arXiv 2603.10877, eq. 1 and section 3.3 (no beta in the aligner's loss).
+    """
+    return weighted(_task(kind, 1.0), _task_aux(kind, distillation.gamma))
+
+
+def student_objective(kind: LabelKind, distillation: DistillationConfig) -> Objective:
+    """Learn the task from labels, from the aligner's outputs, and by lying close to it.
+
+    L1(logits) plus gamma times L1(auxiliary logits) plus beta times manifold, where L1 is (1 - alpha) times
+    task plus alpha times match.
+
+    Args:
+        kind: of the task's labels.
+        distillation: alpha, beta, gamma, temperature, formulation, manifold.
+
+    Returns:
+        Terms `task`, `match`, `task_aux`, `match_aux`, `manifold`.
+
+    Source: arXiv 2603.10877, eq. 2 and section 3.3.
+    """
+    alpha, gamma = distillation.alpha, distillation.gamma
+    return weighted(
+        _task(kind, 1 - alpha),
+        _match(kind, distillation, alpha),
+        _task_aux(kind, gamma * (1 - alpha)),
+        _match_aux(kind, distillation, gamma * alpha),
+        *_manifold(distillation),
+    )
+
+
+def _task(kind: LabelKind, weight: float) -> Term:
+    loss = TASK_LOSSES[kind]
+    return Term("task", weight, lambda view, _, labels: loss(view.logits_BC, labels))
+
+
+def _task_aux(kind: LabelKind, weight: float) -> Term:
+    loss = TASK_LOSSES[kind]
+    return Term("task_aux", weight, lambda view, _, labels: loss(_there(view.aux_logits_BC), labels))
+
+
+def _match(kind: LabelKind, distillation: DistillationConfig, weight: float) -> Term:
+    loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[kind]
+
+    def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
+        return loss(view.logits_BC, _there(aligner).logits_BC, distillation.temperature, phi)
+
+    return Term("match", weight, value)
+
+
+def _match_aux(kind: LabelKind, distillation: DistillationConfig, weight: float) -> Term:
+    loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[kind]
+
+    def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
+        other_BC = _there(_there(aligner).aux_logits_BC)
+        return loss(_there(view.aux_logits_BC), other_BC, distillation.temperature, phi)
+
+    return Term("match_aux", weight, value)
+
+
+def _manifold(distillation: DistillationConfig) -> tuple[Term, ...]:
+    if distillation.manifold == "none":
+        return ()
+    loss = MANIFOLD_LOSSES[distillation.formulation, distillation.manifold]
+
+    def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
+        return loss(_there(view.latent_BP), _there(_there(aligner).latent_BP))
+
+    return (Term("manifold", distillation.beta, value),)
+
+
+def _there(value: Part | None) -> Part:
+    assert value is not None, "the objective asks for a head that the tower does not have"
+    return value

@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from distill.config import DistillationConfig, Formulation
+from distill.losses.objective import (
+    Objective,
+    aligner_objective,
+    student_objective,
+    undistilled_objective,
+)
+from distill.view import View
+from schemas.tasks import LabelKind
+
+SINGLE = LabelKind.SINGLE
+LABELS = torch.tensor([0, 1, 1])
+FULL = DistillationConfig(alpha=0.3, beta=2.0, gamma=0.5, temperature=4.0)
+
+
+def view(seed: int) -> View:
+    generator = torch.Generator().manual_seed(seed)
+    logits, aux = torch.randn(2, 3, 2, generator=generator)
+    return View(
+        logits.requires_grad_(), aux.requires_grad_(), torch.randn(3, 5, generator=generator).requires_grad_()
+    )
+
+
+def names(objective: Objective) -> list[str]:
+    return [term.name for term in objective.terms]
+
+
+@pytest.mark.parametrize("formulation", list(Formulation))
+@pytest.mark.parametrize("manifold", ["cosine", "euclid", "elementwise"])
+def test_total_is_the_weighted_sum_of_the_parts(formulation: Formulation, manifold: str) -> None:
+    losses = student_objective(SINGLE, replace(FULL, formulation=formulation, manifold=manifold))(
+        view(0), view(1), LABELS
+    )
+    part = {name: value.item() for name, value in losses.parts.items()}
+    wanted = (
+        0.7 * part["task"]
+        + 0.3 * part["match"]
+        + 0.5 * (0.7 * part["task_aux"] + 0.3 * part["match_aux"])
+        + 2.0 * part["manifold"]
+    )
+    assert losses.total.item() == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"beta": 0.0}, ["task", "match", "task_aux", "match_aux"]),
+        ({"manifold": "none"}, ["task", "match", "task_aux", "match_aux"]),
+        ({"gamma": 0.0}, ["task", "match", "manifold"]),
+        ({"alpha": 0.0}, ["task", "task_aux", "manifold"]),
+        ({"alpha": 1.0}, ["match", "match_aux", "manifold"]),
+        ({"alpha": 0.0, "beta": 0.0, "gamma": 0.0}, ["task"]),
+    ],
+)
+def test_a_weight_of_zero_removes_the_term(change: dict[str, float], kept: list[str]) -> None:
+    objective = student_objective(SINGLE, replace(FULL, **change))
+    assert names(objective) == kept
+    assert list(objective(view(0), view(1), LABELS).parts) == kept
+
+
+def test_nothing_but_the_task_left_is_exactly_undistilled() -> None:
+    bare = student_objective(SINGLE, replace(FULL, alpha=0.0, beta=0.0, gamma=0.0))
+    total = bare(view(0), None, LABELS).total
+    assert torch.equal(total, undistilled_objective(SINGLE)(view(0), None, LABELS).total)
+    assert not bare.reads_aligner
+
+
+def test_no_gradient_into_the_aligner_from_the_student() -> None:
+    student, aligner = view(0), view(1)
+    student_objective(SINGLE, FULL)(student, aligner, LABELS).total.backward()
+    for part in ("logits_BC", "aux_logits_BC", "latent_BP"):
+        assert getattr(student, part).grad.abs().sum() > 0
+        assert getattr(aligner, part).grad is None
+
+
+def test_aligner_learns_from_labels_alone() -> None:
+    objective = aligner_objective(SINGLE, FULL)
+    assert names(objective) == ["task", "task_aux"]
+    assert not objective.reads_aligner
+    losses = objective(view(2), None, LABELS)
+    assert losses.total.item() == pytest.approx(
+        losses.parts["task"].item() + 0.5 * losses.parts["task_aux"].item(), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("formulation", list(Formulation))
+def test_finite_in_bfloat16(formulation: Formulation) -> None:
+    student, aligner = (
+        View(*(getattr(v, name).detach().mul(50).bfloat16() for name in View.__slots__))
+        for v in (view(0), view(1))
+    )
+    losses = student_objective(SINGLE, replace(FULL, formulation=formulation))(student, aligner, LABELS)
+    assert losses.total.isfinite()
