@@ -3,6 +3,7 @@
 What a shard holds depends on its rows alone: no clock, no scheduler, no order of arrival.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import pyarrow.parquet as pq
 from schemas.errors import ShardError
 from schemas.files import sha256_of, whole_file
 from schemas.manifest import SCHEMA_VERSION, CacheManifest, ShardFile
+from schemas.row_groups import group_bounds, row_bytes
 
-ROW_GROUP_BYTES = 16 << 20
 VERSION_KEY, FINGERPRINT_KEY, CODEC_KEY = b"armada.schema_version", b"armada.fingerprint", b"armada.codec"
 
 PAIRS = pa.list_(pa.struct([("name", pa.string()), ("text", pa.string())]))
@@ -66,16 +67,6 @@ def shard_name(split: str, index: int, count: int) -> str:
     return f"{split}-{index:05d}-of-{count:05d}.parquet"
 
 
-def row_groups(table: pa.Table) -> Iterator[pa.Table]:
-    """Cut a table into row groups of at most 16 MiB (or one row), at places that depend on its rows alone."""
-    if table.nbytes <= ROW_GROUP_BYTES or table.num_rows == 1:
-        yield table
-    else:
-        half = table.num_rows // 2
-        yield from row_groups(table.slice(0, half))
-        yield from row_groups(table.slice(half))
-
-
 def write_shard(path: Path, groups: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write a shard whole or not at all: a temporary name, fsync, rename."""
     with (
@@ -96,19 +87,27 @@ def write_shard(path: Path, groups: Iterable[pa.Table], schema: pa.Schema) -> No
 
 def seal(folder: Path, name: str, split: str, table: pa.Table) -> ShardFile:
     """Write one shard of a cache and describe it for the manifest."""
+    bounds = group_bounds(row_bytes(table))
+    return seal_groups(folder, name, split, (table.slice(a, b - a) for a, b in bounds), table.schema)
+
+
+def seal_groups(
+    folder: Path, name: str, split: str, groups: Iterable[pa.Table], schema: pa.Schema
+) -> ShardFile:
+    """Write one shard whose row groups come one at a time, so that no more than one is in memory."""
+    counts: Counter[str] = Counter()
     path = folder / name
-    write_shard(path, row_groups(table), table.schema)
-    errors = table.num_rows - table.column("error").null_count
-    return ShardFile(
-        name=name,
-        split=split,
-        rows=table.num_rows,
-        taught=_count_heard(table) - errors,
-        errors=errors,
-        bytes=path.stat().st_size,
-        sha256=sha256_of(path),
-        **_sum_usage(table),
-    )
+    write_shard(path, _counted(groups, counts), schema)
+    digest = sha256_of(path)
+    return ShardFile(name=name, split=split, bytes=path.stat().st_size, sha256=digest, **counts)
+
+
+def _counted(groups: Iterable[pa.Table], counts: Counter[str]) -> Iterator[pa.Table]:
+    for group in groups:
+        errors = group.num_rows - group.column("error").null_count
+        counts.update(rows=group.num_rows, taught=_count_heard(group) - errors, errors=errors)
+        counts.update(_sum_usage(group))
+        yield group
 
 
 def _count_heard(table: pa.Table) -> int:
