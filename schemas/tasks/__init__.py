@@ -1,12 +1,13 @@
 """The tasks, one row each. A new task is one file here and one row below."""
 
 from schemas.errors import ConfigError
+from schemas.tasks.free import FREE
 from schemas.tasks.movie_sentiment import MOVIE_SENTIMENT
 from schemas.tasks.task import LabelKind, TaskSpec
 
 __all__ = ["TASKS", "LabelKind", "TaskSpec", "find_task"]
 
-TASKS: dict[str, TaskSpec] = {task.name: task for task in (MOVIE_SENTIMENT,)}
+TASKS: dict[str, TaskSpec] = {task.name: task for task in (MOVIE_SENTIMENT, FREE)}
 
 
 def find_task(name: str) -> TaskSpec:

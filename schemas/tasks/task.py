@@ -29,7 +29,7 @@ class TaskSpec:
 
     Attributes:
         name: as on the command line and in the shards, `movie-sentiment`, `glue/cola`.
-        fields: names of the texts that each example has.
+        fields: names of the texts that each example has; empty where any will do.
         label_kind: what a label looks like.
         classes: names of the classes, in the order of their ids; empty for other label kinds.
         value_range: lowest and highest target of a regression task, in its own scale.
@@ -68,7 +68,7 @@ class TaskSpec:
         Raises:
             SourceError: a field is missing or unknown, or the label is not one of the task.
         """
-        if tuple(example.fields) != self.fields:
+        if self.fields and tuple(example.fields) != self.fields:
             raise SourceError(
                 f"example {example.id}: fields {list(example.fields)}, task {self.name} wants "
                 f"{list(self.fields)}; rename or add the fields in the source"
