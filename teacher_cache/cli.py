@@ -1,0 +1,139 @@
+"""cache-teacher: ask a teacher once, keep all that it said."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from schemas.console import EXIT_SOME_ROWS_FAILED, read_config_file, run_command, say, show_json
+
+_FILE = click.Path(path_type=Path)
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(name.strip() for name in value.split(","))
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--model",
+    required=True,
+    metavar="BACKEND:NAME",
+    help="The teacher: speech:hibari+whisper-tiny.en, or none.",
+)
+@click.option("--out", type=_FILE, help="Folder of the cache.  [default: data/shards/TASK/MODEL-AS-A-NAME]")
+@click.option(
+    "--task", help="Task of the examples.  [default: movie-sentiment; with --prompts the rows' own]"
+)
+@click.option(
+    "--source", type=_FILE, help="The task's original files.  [default: data/tasks/..., from make data]"
+)
+@click.option("--prompts", type=_FILE, help="JSONL file of examples, instead of --source.")
+@click.option(
+    "--splits", default="train,validation,test", show_default=True, callback=_names, help="Splits to keep."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help="Rows over all splits, in proportion; a lower limit takes a subset.",
+)
+@click.option(
+    "--teach",
+    type=click.Choice(["all", "train"]),
+    default="all",
+    show_default=True,
+    help="Rows to ask about; others are sealed without answers.",
+)
+@click.option(
+    "--store",
+    callback=_names,
+    metavar="SIGNALS",
+    help="What to keep, of text,repr.  [default: the backend's]",
+)
+@click.option(
+    "--template", metavar="TEXT", help="What the teacher is asked, a field as {name}.  [default: the task's]"
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Rows of one call.  [default: the backend's]")
+@click.option("--workers", type=click.IntRange(1), help="Processes that answer.  [default: one a core]")
+@click.option(
+    "--rows-per-shard", type=click.IntRange(1), default=1000, show_default=True, help="Rows of a shard."
+)
+@click.option(
+    "--resume",
+    type=click.Choice(["auto", "never", "must"]),
+    default="auto",
+    show_default=True,
+    help="Go on where there is something; want an empty folder; want a started one.",
+)
+@click.option("--retry-errors", is_flag=True, help="Ask again for rows that failed.")
+@click.option(
+    "--reuse", type=_FILE, metavar="DIR", help="Copy answers to the same question from another cache."
+)
+@click.option(
+    "--max-consecutive-errors",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="Failed rows in a row that stop the run; 0 for never.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Ask for a few rows, write nothing, print what the whole would take."
+)
+@click.option(
+    "--config",
+    type=_FILE,
+    is_eager=True,
+    expose_value=False,
+    callback=read_config_file,
+    metavar="FILE.toml",
+    help="Options from a file; flags win.",
+)
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="One summary object on standard output.")
+def command(*, as_json: bool, **options: Any) -> None:
+    """Ask a frozen teacher about every example, once, and keep all that it said in a folder of Parquet shards.
+
+    A run that was stopped, in any way, goes on with the same command. The status is 0 when the cache is
+    whole, 3 when it is whole and rows failed, 1 when it is not, 2 for wrong usage.
+    """
+    from teacher_cache.cache import cache_teacher
+    from teacher_cache.config import CacheConfig
+
+    config = CacheConfig(**options)
+    summary = cache_teacher(config)
+    if as_json:
+        show_json(summary)
+    else:
+        say(_sentence(summary), quiet=config.quiet)
+    if summary.get("errors"):
+        sys.exit(EXIT_SOME_ROWS_FAILED)
+
+
+def _sentence(summary: dict[str, Any]) -> str:
+    if summary.get("dry_run"):
+        return _projected(summary)
+    failed = (
+        f", {summary['errors']} rows failed (--retry-errors asks them again)" if summary["errors"] else ""
+    )
+    return (
+        f"{summary['folder']}: {summary['rows']} rows in {summary['shards']} shards, {summary['asked']} asked "
+        f"now, {summary['reused']} copied, {summary['seconds']:.1f} s{failed}"
+    )
+
+
+def _projected(summary: dict[str, Any]) -> str:
+    seconds, tokens, errors = (
+        summary[name] for name in ("projected_seconds", "projected_tokens", "sample_errors")
+    )
+    counted = f", {tokens} tokens" if tokens else ""
+    failed = f"; {len(errors)} of them failed: {errors[0]}" if errors else ""
+    return (
+        f"would ask {summary['rows']} rows: {seconds:.0f} s ({seconds / 3600:.2f} h), "
+        f"{summary['projected_bytes'] / 1e9:.4f} GB{counted}, from {summary['sample_rows']} rows tried{failed}"
+    )
+
+
+def main() -> None:
+    """Entry point of `cache-teacher`."""
+    run_command(command)

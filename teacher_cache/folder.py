@@ -1,0 +1,65 @@
+"""What stands in an output folder: nothing, a cache to go on with, or something that is not ours to touch."""
+
+from pathlib import Path
+from typing import Literal
+
+from schemas.errors import CacheError, MismatchError
+from schemas.manifest import MANIFEST_NAME, CacheManifest, differences, read_manifest
+from teacher_cache.lock import LOCK_NAME
+
+CONFIG_NAME, JOURNAL_NAME = "config.json", "journal"
+# What a process that was killed before its first manifest may leave.
+_FIRST_TRACES = {LOCK_NAME, JOURNAL_NAME, CONFIG_NAME, f".{CONFIG_NAME}.tmp", f".{MANIFEST_NAME}.tmp"}
+_SHOWN_DIFFERENCES = 3
+
+
+def started_cache(folder: Path, resume: Literal["auto", "never", "must"]) -> CacheManifest | None:
+    """The manifest of the cache to go on with; None where a new one may begin. Changes nothing.
+
+    Raises:
+        CacheError: the folder holds something else, or `--resume` forbids what would have to be done.
+        ManifestError: there is a manifest, and it is damaged or not ours.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise CacheError(f"--out {folder} is a file, a folder is wanted; give another")
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if MANIFEST_NAME not in names and (foreign := sorted(names - _FIRST_TRACES)):
+        raise CacheError(
+            f"{folder} holds {foreign[0]} and no {MANIFEST_NAME}, so it is no teacher cache; "
+            "nothing in it was touched; give an empty or a new folder with --out"
+        )
+    if resume == "never" and names:
+        raise CacheError(f"{folder} is not empty and --resume is never; give a new folder, or --resume auto")
+    if resume == "must" and MANIFEST_NAME not in names:
+        raise CacheError(
+            f"{folder} holds no started cache and --resume is must; give its folder, or --resume auto"
+        )
+    return read_manifest(folder) if MANIFEST_NAME in names else None
+
+
+def check_same(folder: Path, wanted: CacheManifest, found: CacheManifest) -> None:
+    """Refuse to go on with a cache that was made by another teacher or from other examples.
+
+    Raises:
+        MismatchError: the first things that differ, each with both values.
+    """
+    different = [
+        *differences(wanted.teacher.model_dump(), found.teacher.model_dump(), "teacher."),
+        *differences(wanted.request.model_dump(), found.request.model_dump(), "request."),
+    ]
+    if not different:
+        return
+    shown = "; ".join(
+        f"{name} is {_short(old)} there, {_short(new)} now"
+        for name, new, old in different[:_SHOWN_DIFFERENCES]
+    )
+    rest = len(different) - _SHOWN_DIFFERENCES
+    more = f"; and {rest} more" if rest > 0 else ""
+    raise MismatchError(
+        f"{folder} is another cache: {shown}{more}; run the same command as then, or give a new --out"
+    )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:16]}..."

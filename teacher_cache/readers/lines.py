@@ -1,0 +1,38 @@
+"""Text files line by line, with the line's number in every complaint."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from schemas.errors import SourceError
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    r"""Lines of a UTF-8 file with their numbers from 1; `\n` and `\r\n` both end a line.
+
+    Raises:
+        SourceError: the file is missing, empty, or not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            number = 0
+            for number, raw in enumerate(file, 1):
+                yield number, _decoded(path, number, raw)
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceError(f"{path} is not there; run `make data`, or give another path") from None
+    except IsADirectoryError:
+        raise SourceError(f"{path} is a folder, a file is wanted") from None
+    except PermissionError:
+        raise SourceError(f"{path} cannot be read: permission denied; make it readable") from None
+    if number == 0:
+        raise SourceError(f"{path} is empty, at least one example is wanted")
+
+
+def _decoded(path: Path, number: int, raw: bytes) -> str:
+    # Only the first line may carry the mark that some editors put before UTF-8.
+    try:
+        text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{path}, line {number}: byte {raw[error.start]:#04x} is not UTF-8; convert the file to UTF-8"
+        ) from None
+    return text.rstrip("\r\n")

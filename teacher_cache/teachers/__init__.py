@@ -1,0 +1,83 @@
+"""The teachers, one row a backend. A new teacher is one file here and one row below."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+
+from schemas.errors import ConfigError, TeacherError
+from teacher_cache.teachers.teacher import Teacher, TeacherSettings
+
+__all__ = ["BACKENDS", "Backend", "Teacher", "TeacherSettings", "find_backend"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """A way to reach teachers.
+
+    Attributes:
+        make: opens nothing yet; gives a teacher that knows its identity.
+        signals: what it can store.
+        default_signals: what it stores unless asked otherwise.
+        default_batch_size: rows asked in one call.
+        extra: what `pip install "armada-distill[...]"` needs for it.
+        modules: importable once that extra is installed.
+    """
+
+    make: Callable[[TeacherSettings], Teacher]
+    signals: tuple[str, ...]
+    default_signals: tuple[str, ...]
+    default_batch_size: int = 1
+    extra: str | None = None
+    modules: tuple[str, ...] = ()
+
+
+def _lazily(path: str) -> Callable[[TeacherSettings], Teacher]:
+    """A class that is imported when the first teacher is made: its libraries take seconds."""
+
+    def make(settings: TeacherSettings) -> Teacher:
+        module, _, name = path.partition(":")
+        return getattr(import_module(module), name)(settings)
+
+    return make
+
+
+BACKENDS: dict[str, Backend] = {
+    "speech": Backend(
+        make=_lazily("teacher_cache.teachers.speech:SpeechTeacher"),
+        signals=("text", "repr"),
+        default_signals=("repr",),
+        default_batch_size=4,
+        extra="speech",
+        modules=("hibari", "ctranslate2"),
+    ),
+    "none": Backend(
+        make=_lazily("teacher_cache.teachers.none:NoTeacher"),
+        signals=(),
+        default_signals=(),
+    ),
+}
+
+
+def find_backend(model: str) -> tuple[Backend, str, str]:
+    """Take `BACKEND:NAME` apart.
+
+    Returns:
+        The backend, its name, and the model's name.
+
+    Raises:
+        ConfigError: there is no such backend.
+        TeacherError: its packages are not installed.
+    """
+    name, _, rest = model.partition(":")
+    backend = BACKENDS.get(name)
+    if backend is None:
+        raise ConfigError(
+            f"--model {model}: no backend {name}; give BACKEND:NAME with one of {', '.join(BACKENDS)}"
+        )
+    if missing := [module for module in backend.modules if find_spec(module) is None]:
+        raise TeacherError(
+            f"--model {model}: the package {missing[0]} is not installed; "
+            f'run: pip install "armada-distill[{backend.extra}]"'
+        )
+    return backend, name, rest

@@ -1,0 +1,163 @@
+"""Everything that a run writes into its folder: journals while rows come in, shards when they are whole.
+
+Order of a commit: journal, fsync; shard under a temporary name, fsync, rename; manifest, fsync, rename;
+journal deleted. So a shard's answers are in its journal until the manifest names the shard, and a run may
+die between any two steps.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.answer import Answer
+from schemas.example import Example
+from schemas.manifest import CacheManifest, ShardFile, write_manifest
+from schemas.row_groups import group_bounds, row_bytes
+from schemas.rows import Row, encode
+from schemas.shard import arrow_schema, open_shard, seal, seal_groups
+from teacher_cache.clock import Clock
+from teacher_cache.folder import JOURNAL_NAME
+from teacher_cache.journal import Journal
+from teacher_cache.plan import ShardPlan
+from teacher_cache.statistics import write_statistics
+
+
+class CacheWriter:
+    """The files of one cache, written by one process.
+
+    Args:
+        folder: of the cache, locked by this process.
+        manifest: what it shall hold, with the shards that are sealed already.
+        shards: the plan, in order.
+        clock: of this session.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: CacheManifest, shards: Sequence[ShardPlan], clock: Clock
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._shards = shards
+        self.clock = clock
+        self._schema = arrow_schema(manifest)
+        self._journals: dict[str, Journal] = {}
+        (folder / JOURNAL_NAME).mkdir(exist_ok=True)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        sealed = {file.name for file in self.manifest.files}
+        for shard in self._shards:
+            journal = self._journals[shard.name] = Journal(
+                journal_path(self.folder, shard.name), self._schema, self.manifest.fingerprint
+            )
+            if shard.name in sealed:
+                journal.delete()
+            else:
+                journal.recover()
+
+    @property
+    def unsealed(self) -> list[ShardPlan]:
+        """Shards still to be sealed, in order."""
+        sealed = {file.name for file in self.manifest.files}
+        return [shard for shard in self._shards if shard.name not in sealed]
+
+    def missing(self, shard: ShardPlan, *, retry_errors: bool = False) -> list[int]:
+        """Positions in the shard that have no answer yet, or only an error that is to be asked again."""
+        answered: dict[str, bool] = {}
+        for _, batch in self._journals[shard.name].frames():
+            failed = batch.column("error").is_valid().to_pylist()
+            answered.update(zip(batch.column("example_id").to_pylist(), failed, strict=True))
+        return [
+            position
+            for position, example in enumerate(shard.examples)
+            if (failed := answered.get(example.id)) is None or (failed and retry_errors)
+        ]
+
+    def record(self, answered: Iterable[tuple[ShardPlan, Sequence[Example], Sequence[Answer]]]) -> None:
+        """Append finished batches to the journals of their shards, with one fsync a shard."""
+        batches: dict[str, list[pa.RecordBatch]] = {}
+        for shard, examples, answers in answered:
+            rows = [_row(example, answer) for example, answer in zip(examples, answers, strict=True)]
+            batches.setdefault(shard.name, []).append(encode(rows, self._schema))
+        for name, new in batches.items():
+            self._journals[name].append(new)
+
+    def seal(self, shard: ShardPlan) -> None:
+        """Turn a whole journal into a shard, in the order of the examples."""
+        journal = self._journals[shard.name]
+        groups = _ordered_groups(journal, [example.id for example in shard.examples])
+        self._commit(seal_groups(self.folder, shard.name, shard.split, groups, self._schema))
+        journal.delete()
+
+    def seal_unasked(self, shard: ShardPlan) -> None:
+        """Seal a shard whose rows the teacher is not asked about."""
+        rows = [_row(example, None) for example in shard.examples]
+        table = pa.Table.from_batches([encode(rows, self._schema)])
+        self._commit(seal(self.folder, shard.name, shard.split, table))
+
+    def reopen_failed(self) -> None:
+        """Bring sealed shards with errors back into journals, so that their errors can be asked again.
+
+        The journal is whole on disk before the manifest lets the shard go: at no moment is a row in neither.
+        """
+        for file in [file for file in self.manifest.files if file.errors]:
+            journal = self._journals[file.name]
+            with open_shard(self.folder, file, self.manifest) as shard:
+                for batch in shard.iter_batches():
+                    journal.append([batch.replace_schema_metadata(self._schema.metadata)])
+            kept = tuple(other for other in self.manifest.files if other is not file)
+            self._write(self.manifest.model_copy(update={"files": kept, "stats_sha256": None}))
+
+    def _commit(self, file: ShardFile) -> None:
+        order = [shard.name for shard in self._shards]
+        files = sorted([*self.manifest.files, file], key=lambda file: order.index(file.name))
+        manifest = self.manifest.model_copy(update={"files": tuple(files)})
+        if len(files) == len(order):
+            # The statistics come with the last shard: a manifest that is complete has them.
+            manifest = manifest.model_copy(update={"stats_sha256": write_statistics(self.folder, manifest)})
+        self._write(manifest)
+
+    def _write(self, manifest: CacheManifest) -> None:
+        self.manifest = manifest.model_copy(update={"timings": self.clock.sums})
+        write_manifest(self.folder, self.manifest)
+
+
+def journal_path(folder: Path, shard_name: str) -> Path:
+    """Where the answers of a shard stand until it is sealed."""
+    return folder / JOURNAL_NAME / Path(shard_name).with_suffix(".journal").name
+
+
+def _row(example: Example, answer: Answer | None) -> Row:
+    assert example.prompt is not None, "the plan resolves every prompt"
+    return Row(example, example.prompt, answer)
+
+
+def _ordered_groups(journal: Journal, identifiers: Sequence[str]) -> Iterator[pa.Table]:
+    """Row groups in the order of `identifiers`; only the frames that a group needs are read for it."""
+    position_of = {identifier: position for position, identifier in enumerate(identifiers)}
+    offsets: NDArray[np.int64] = np.full(len(identifiers), -1)
+    indices, sizes = np.zeros_like(offsets), np.zeros_like(offsets)
+    for offset, batch in journal.frames():
+        positions = [position_of[identifier] for identifier in batch.column("example_id").to_pylist()]
+        # A later frame wins: it is the answer to a row that was asked again.
+        offsets[positions], indices[positions], sizes[positions] = (
+            offset,
+            np.arange(len(positions)),
+            row_bytes(batch),
+        )
+    assert (offsets >= 0).all(), "a shard is sealed when every row has an answer"
+    buffer = journal.map()
+    for start, stop in group_bounds(sizes):
+        yield _gathered(journal, buffer, offsets[start:stop], indices[start:stop])
+
+
+def _gathered(
+    journal: Journal, buffer: pa.Buffer, offsets: NDArray[np.int64], indices: NDArray[np.int64]
+) -> pa.Table:
+    frames, frame_of_row = np.unique(offsets, return_inverse=True)
+    batches = [journal.batch_at(buffer, int(offset)) for offset in frames]
+    starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+    return pa.Table.from_batches(batches).take(starts[frame_of_row] + indices)
