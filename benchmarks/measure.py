@@ -16,8 +16,8 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
 _HEAD = """# Benchmarks
 
-Each figure is a ratio between two ways of doing the same work, in one run; absolute figures hold for the machine
-named beside them. `make bench` measures all and writes this page, `make bench ONLY=NAME` one of them.
+Each figure is a ratio between two ways of doing the same work, in one run; absolute figures hold for the
+machine named beside them. `make bench` measures all and writes this page, `make bench ONLY=NAME` one of them.
 """
 PACKAGES = ("torch", "transformers", "accelerate", "pyarrow", "numpy", "ctranslate2", "hibari-tts")
 
