@@ -1,0 +1,99 @@
+"""The order of examples: a pure function of seed, epoch, pass and sizes, so a run can go on from any batch.
+
+Row groups are permuted and joined to windows; inside a window rows are permuted, sorted by length so that a
+batch holds texts of like length, cut into batches, and the batches permuted. Nothing is buffered: the window
+of any batch is computed.
+
+Letters: R rows of the split, G row groups.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROWS_PER_WINDOW = 4096
+# Wide representations make row groups of a few rows; this keeps a window to 128 MiB of them.
+GROUPS_PER_WINDOW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Some row groups that are read together.
+
+    Attributes:
+        index: in the pass, from 0.
+        groups: numbers of its row groups.
+        num_batches: cut from it.
+    """
+
+    index: int
+    groups: tuple[int, ...]
+    num_batches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The batches of every pass over the kept rows of a split.
+
+    Attributes:
+        seed: of the run.
+        batch_size: rows a batch; the last batch of a window may have fewer.
+        group_starts: first row of each row group and the number of rows, int64, (G + 1,).
+        kept_R: rows in use.
+        lengths_R: tokens of each row.
+    """
+
+    seed: int
+    batch_size: int
+    group_starts: NDArray[np.int64]
+    kept_R: NDArray[np.bool_]
+    lengths_R: NDArray[np.int32]
+
+    def windows(self, epoch: int, passage: int) -> list[Window]:
+        """The windows of one pass, in order.
+
+        Args:
+            epoch: from 0.
+            passage: which pass of the epoch.
+        """
+        kept_before = np.concatenate([[0], np.cumsum(self.kept_R)])[self.group_starts]
+        kept_G = np.diff(kept_before)
+        groups = np.random.default_rng([self.seed, epoch, passage, 0]).permutation(np.flatnonzero(kept_G))
+        windows: list[Window] = []
+        chosen: list[int] = []
+        rows = 0
+        for position, group in enumerate(groups, start=1):
+            chosen.append(int(group))
+            rows += int(kept_G[group])
+            full = rows >= ROWS_PER_WINDOW or len(chosen) == GROUPS_PER_WINDOW
+            if full or position == len(groups):
+                windows.append(Window(len(windows), tuple(chosen), -(-rows // self.batch_size)))
+                chosen, rows = [], 0
+        return windows
+
+    def num_batches(self, epoch: int, passage: int) -> int:
+        """Batches of one pass."""
+        return sum(window.num_batches for window in self.windows(epoch, passage))
+
+    def cut(self, window: Window, epoch: int, passage: int) -> list[NDArray[np.int64]]:
+        """The batches of a window, each as rows of the split."""
+        random = np.random.default_rng([self.seed, epoch, passage, window.index + 1])
+        rows = random.permutation(np.concatenate([self._kept_in(group) for group in window.groups]))
+        rows = rows[np.argsort(self.lengths_R[rows], kind="stable")]
+        batches = [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
+        return [batches[index] for index in random.permutation(len(batches))]
+
+    def batches(
+        self, epoch: int, passage: int, start: int = 0
+    ) -> Iterator[tuple[Window, list[NDArray[np.int64]]]]:
+        """Windows with their batches, from batch `start` of the pass on; earlier windows are not computed."""
+        for window in self.windows(epoch, passage):
+            if start < window.num_batches:
+                yield window, self.cut(window, epoch, passage)[start:]
+            start = max(0, start - window.num_batches)
+
+    def _kept_in(self, group: int) -> NDArray[np.int64]:
+        first, end = self.group_starts[group], self.group_starts[group + 1]
+        return first + np.flatnonzero(self.kept_R[first:end])
