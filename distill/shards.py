@@ -1,0 +1,82 @@
+"""The cache as batches: tokens and labels by row, representations a window of row groups at a time.
+
+Rows of tokens and shards are joined by place: the token file's name is a digest of the manifest's digest,
+which names every shard's bytes.
+
+Letters: B batch, T tokens, D width of the representation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from distill.order import Order
+from distill.representations import Representations, Values
+from distill.split import Split
+from distill.tokens import Tokens
+from distill.view import Batch
+
+_PAD_TO = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Batches of a split, in the order that an Order gives. Its memory is one window.
+
+    Attributes:
+        split: whose rows are read.
+        tokens: of the same split.
+        labels: of the same split, by row.
+        order: of the batches.
+        pad_id: token that fills a short row.
+        max_length: tokens that no row exceeds.
+        device: that the batches go to.
+        representations: None where no tower reads them.
+    """
+
+    split: Split
+    tokens: Tokens
+    labels: NDArray[np.generic]
+    order: Order
+    pad_id: int
+    max_length: int
+    device: torch.device
+    representations: Representations | None = None
+
+    def batches(self, epoch: int, passage: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one pass, from batch `start` on."""
+        number = start
+        for window, batches in self.order.batches(epoch, passage, start):
+            groups = sorted(window.groups)
+            rows = self.split.rows_of(groups)
+            values = self.representations.window(groups) if self.representations else None
+            for rows_B in batches:
+                picked = None if values is None else values[np.searchsorted(rows, rows_B)]
+                yield self._batch(rows_B, picked, (epoch, passage, number))
+                number += 1
+
+    def _batch(
+        self, rows_B: NDArray[np.int64], values_BD: Values | None, place: tuple[int, int, int]
+    ) -> Batch:
+        ready_BD = None
+        if self.representations is not None and values_BD is not None:
+            ready_BD = self._to_device(self.representations.ready(values_BD, place))
+        tokens = {name: self._to_device(part) for name, part in self._pad(rows_B).items()}
+        return Batch(rows_B, tokens, self._to_device(self.labels[rows_B]), ready_BD)
+
+    def _pad(self, rows_B: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        lengths_B = self.tokens.lengths[rows_B]
+        width = min(-(-int(lengths_B.max()) // _PAD_TO) * _PAD_TO, self.max_length)
+        filled_BT = np.arange(width) < lengths_B[:, None]
+        padded = {"attention_mask": filled_BT.astype(np.int64)}
+        for name in self.tokens.names:
+            padded[name] = np.full(filled_BT.shape, self.pad_id if name == "input_ids" else 0, np.int64)
+            padded[name][filled_BT] = np.concatenate(self.tokens.rows(name, rows_B))
+        return padded
+
+    def _to_device(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array).to(self.device, non_blocking=True)

@@ -1,0 +1,165 @@
+"""Texts tokenised once, in a memory-mapped Arrow file with one record batch for each row group of the split.
+
+Letters: R rows of the split.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.cache import TeacherCache
+from schemas.errors import ShardError
+from schemas.files import whole_file
+from schemas.manifest import digest_of
+
+_LAYOUT = 1
+
+
+class Tokens:
+    """The token ids of a split's rows.
+
+    Args:
+        path: of the Arrow file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        self._columns = {
+            name: [_flat(batch.column(name)) for batch in batches]
+            for name in reader.schema.names
+            if name != "id_hash"
+        }
+        self._id_hashes = [batch.column("id_hash").to_numpy() for batch in batches]
+        self._starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the file holds of each row: `input_ids`, and `token_type_ids` for pairs."""
+        return tuple(self._columns)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int32]:
+        """Tokens of each row."""
+        return np.concatenate([np.diff(offsets) for _, offsets in self._columns["input_ids"]]).astype(
+            np.int32
+        )
+
+    @cached_property
+    def id_hashes(self) -> NDArray[np.uint64]:
+        """Hash of each row's example id."""
+        return np.concatenate(self._id_hashes)
+
+    def rows(self, name: str, rows: NDArray[np.int64]) -> list[NDArray[np.int32]]:
+        """One column of some rows, each as a view of the file."""
+        groups = np.searchsorted(self._starts, rows, side="right") - 1
+        column, inside = self._columns[name], rows - self._starts[groups]
+        return [
+            column[group][0][column[group][1][row] : column[group][1][row + 1]]
+            for group, row in zip(groups.tolist(), inside.tolist(), strict=True)
+        ]
+
+
+def _flat(column: pa.ListArray) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    return column.values.to_numpy(), column.offsets.to_numpy()
+
+
+def cache_folder() -> Path:
+    """Where what is computed from a cache is kept: ARMADA_CACHE_DIR, else the user's cache folder."""
+    if chosen := os.environ.get("ARMADA_CACHE_DIR"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "armada-distill"
+
+
+def tokenised(
+    cache: TeacherCache, split: str, tokenizer: Any, fields: Sequence[str], max_length: int
+) -> Tokens:
+    """Open the token file of a split, and make it first where there is none.
+
+    Args:
+        cache: whose texts are read.
+        split: of the cache.
+        tokenizer: a fast tokenizer of transformers.
+        fields: one text, or two that are encoded as a pair.
+        max_length: tokens kept of a text or pair.
+
+    Raises:
+        ShardError: a row lacks one of the fields.
+    """
+    vocabulary = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    key = digest_of([_LAYOUT, cache.manifest.digest, split, vocabulary, max_length, list(fields)])
+    path = cache_folder() / "tokens" / f"{key[:32]}.arrow"
+    with alone(path):
+        if not path.exists():
+            _write(path, _batches(cache, split, tokenizer, fields, max_length), pair=len(fields) == 2)
+    return Tokens(path)
+
+
+@contextmanager
+def alone(path: Path) -> Generator[None]:
+    """Be the only process that makes this file; the folder is made first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, batches: Iterator[dict[str, pa.Array]], *, pair: bool) -> None:
+    names = ("input_ids", "token_type_ids")[: 2 if pair else 1]
+    schema = pa.schema([*((name, pa.list_(pa.int32())) for name in names), ("id_hash", pa.uint64())])
+    with (
+        whole_file(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_file(file, schema) as writer,
+    ):
+        for batch in batches:
+            columns = [batch[name] for name in schema.names]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def _batches(
+    cache: TeacherCache, split: str, tokenizer: Any, fields: Sequence[str], max_length: int
+) -> Iterator[dict[str, pa.Array]]:
+    for file, shard in cache.shards(split):
+        with shard:
+            for group in range(shard.num_row_groups):
+                table = shard.read_row_group(group, columns=["example_id", "fields"])
+                texts = [_texts(table.column("fields"), name, file.name) for name in fields]
+                encoded = tokenizer(
+                    *texts,
+                    truncation=True,
+                    max_length=max_length,
+                    return_attention_mask=False,
+                    return_token_type_ids=len(fields) == 2,
+                )
+                yield {
+                    **{name: pa.array(encoded[name], pa.list_(pa.int32())) for name in encoded},
+                    "id_hash": _hashes(table.column("example_id")),
+                }
+
+
+def _texts(column: pa.ChunkedArray, name: str, shard: str) -> list[str]:
+    names, texts = pa.concat_arrays(column.chunks).flatten().flatten()
+    texts = texts.filter(pc.equal(names, name))
+    if len(texts) != len(column):
+        raise ShardError(
+            f"{shard}: {len(texts)} of {len(column)} rows have the field {name!r}, the student reads it; "
+            "run cache-teacher again with this --task"
+        )
+    return texts.to_pylist()
+
+
+def _hashes(ids: pa.ChunkedArray) -> pa.Array:
+    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in ids.to_pylist())
+    return pa.array(np.frombuffer(b"".join(digests), "<u8"), pa.uint64())
