@@ -1,0 +1,68 @@
+"""What the towers answer for the rows of a stream.
+
+Letters: R rows kept by the stream, C outputs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from distill.metrics import measure
+from distill.shards import Stream
+from distill.view import View
+
+_EVALUATION_PASS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Answers in the order of the split.
+
+    Attributes:
+        rows: of the split, int64, (R,).
+        heads: `student`, `student_aux`, `aligner`, `aligner_aux` to outputs, float32, (R, C).
+    """
+
+    rows: NDArray[np.int64]
+    heads: dict[str, NDArray[np.float32]]
+
+
+@torch.no_grad()
+def answer(stream: Stream, student: nn.Module, aligner: nn.Module | None = None) -> Outputs:
+    """Ask the towers, in evaluation mode and in the precision of the context.
+
+    Args:
+        stream: of the rows.
+        student: asked with texts.
+        aligner: asked with representations; None where its answers are not wanted.
+    """
+    student.eval()
+    rows, heads = [], {}
+    for batch in stream.batches(0, _EVALUATION_PASS):
+        views = {"student": student(**batch.tokens)}
+        if aligner is not None:
+            views["aligner"] = aligner.eval()(batch.teacher_repr_BD)
+        rows.append(batch.rows_B)
+        for name, outputs in _heads(views):
+            heads.setdefault(name, []).append(outputs)
+    places = np.concatenate(rows)
+    order = np.argsort(places)
+    return Outputs(places[order], {name: np.concatenate(parts)[order] for name, parts in heads.items()})
+
+
+def _heads(views: dict[str, View]) -> list[tuple[str, NDArray[np.float32]]]:
+    both = [
+        (f"{tower}{suffix}", outputs)
+        for tower, view in views.items()
+        for suffix, outputs in (("", view.logits_BC), ("_aux", view.aux_logits_BC))
+    ]
+    return [(name, outputs.float().cpu().numpy()) for name, outputs in both if outputs is not None]
+
+
+def measured(stream: Stream, outputs: Outputs) -> dict[str, dict[str, float]]:
+    """Every metric of every head."""
+    kind, labels = stream.split.task.label_kind, stream.labels[outputs.rows]
+    return {name: measure(kind, labels, values) for name, values in outputs.heads.items()}
