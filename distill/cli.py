@@ -1,0 +1,124 @@
+"""`distill`: train a student beside an aligner that reads a teacher cache."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill.config import (
+    ALIGNERS,
+    DEVICES,
+    MANIFOLDS,
+    METHODS,
+    PRECISIONS,
+    PROTOCOLS,
+    SCHEDULES,
+    Formulation,
+    RunConfig,
+    digest_of_run,
+    resolve,
+)
+from schemas.console import read_config_file, run_command, say, show_json
+
+DEFAULT_STUDENT = "data/models/minilm"
+
+
+def _choice(values: Any) -> click.Choice:
+    return click.Choice([str(value) for value in values])
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--shards", type=click.Path(path_type=Path), required=True, help="Folder of a teacher cache.")
+@click.option("--student", default=DEFAULT_STUDENT, help="Folder of a model, or a hub name.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write. [default: data/results/TASK/RUN]"
+)
+@click.option("--method", type=_choice(METHODS), default="armada", help="How to train.")
+@click.option("--manifold", type=_choice(MANIFOLDS), help="Manifold loss. [default: euclid]")
+@click.option(
+    "--formulation", type=_choice(Formulation), help="Losses as in the authors' code, or the paper."
+)
+@click.option("--aligner", type=_choice(ALIGNERS), help="Architecture of the aligner. [default: reference]")
+@click.option("--hidden-dim", type=int, help="Width of the aligner. [default: 768]")
+@click.option("--manifold-dim", type=int, help="Width of the shared space. [default: the representation's]")
+@click.option("--schedule", type=_choice(SCHEDULES), help="Which tower trains when. [default: alternating]")
+@click.option(
+    "--alpha", type=float, help="Share of matching against the task, 0 to 1. [default: the recipe's]"
+)
+@click.option("--beta", type=float, help="Weight of the manifold loss. [default: the recipe's]")
+@click.option("--gamma", type=float, help="Weight of the auxiliary heads. [default: the recipe's]")
+@click.option("--temperature", type=float, help="Of the matching loss. [default: the recipe's]")
+@click.option("--standardise/--raw", default=None, help="Representations. [default: standardised for audio]")
+@click.option("--control", help="none, shuffle, or noise:SIGMA on the representations. [default: none]")
+@click.option("--epochs", type=int, help="Passes over the rows. [default: the recipe's]")
+@click.option("--batch-size", type=int, help="Rows a step. [default: the recipe's]")
+@click.option("--lr", type=float, help="Learning rate of the student. [default: the recipe's]")
+@click.option("--aligner-lr", type=float, help="Learning rate of the aligner. [default: the recipe's]")
+@click.option("--weight-decay", type=float, help="On matrices. [default: the recipe's]")
+@click.option("--max-length", type=int, help="Tokens of a text. [default: the recipe's]")
+@click.option("--seed", type=int, default=42, help="Of weights, order, dropout, selection and controls.")
+@click.option("--limit-train", type=int, help="Train on this many rows. [default: all]")
+@click.option("--protocol", type=_choice(PROTOCOLS), default="held-out", help="How the checkpoint is chosen.")
+@click.option("--precision", type=_choice(PRECISIONS), default="auto", help="Of the training passes.")
+@click.option("--device", type=_choice(DEVICES), default="auto", help="To compute on.")
+@click.option(
+    "--config", callback=read_config_file, is_eager=True, expose_value=False, help="TOML file; flags win."
+)
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+def distill(*, shards: Path, out: Path | None, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Train a student on a teacher cache, and measure it.
+
+    Writes run.json, metrics.jsonl, predictions.parquet, student/ and aligner.safetensors. A run that is
+    finished already is not repeated.
+    """
+    from distill.store import default_folder, finished
+    from distill.weights import digest_of_student
+    from schemas.cache import open_cache
+
+    cache = open_cache(shards, verify=False)
+    run = resolve(
+        {"task": _trainable_task(cache.manifest.request.task), **options}, cache.manifest.teacher.modality
+    )
+    digest = digest_of_run(run, cache.manifest.digest, digest_of_student(run.student))
+    folder = out or default_folder(run, digest)
+    result = finished(folder, digest)
+    say(
+        f"{folder}: {'finished already' if result else f'training {run.label}, seed {run.seed}'}", quiet=quiet
+    )
+    if result is None:
+        result = _train(run, shards, folder, digest, quiet=quiet)
+    main_metrics = ", ".join(f"{name} {value:.3f}" for name, value in result.metrics["student"].items())
+    say(f"student: {main_metrics}; {result.seconds['total']:.0f} s", quiet=quiet)
+    if as_json:
+        show_json({"folder": str(folder), **result.model_dump(include={"config_hash", "metrics", "seconds"})})
+
+
+def _train(run: RunConfig, shards: Path, folder: Path, digest: str, *, quiet: bool) -> Any:
+    from distill.store import claimed
+    from schemas.cache import open_cache
+
+    cache = open_cache(shards)
+    with claimed(folder, run, digest):
+        from distill.trainer import fit
+
+        return fit(run, cache, folder, quiet=quiet)
+
+
+def _trainable_task(name: str) -> str:
+    from schemas.errors import CacheError
+    from schemas.tasks import LabelKind, find_task
+
+    kind = find_task(name).label_kind
+    if kind in (LabelKind.GENERATIVE, LabelKind.NONE):
+        raise CacheError(f"task {name} has {kind} labels, wanted classes or numbers; give another cache")
+    return name
+
+
+def main() -> None:
+    """Entry point of the command."""
+    run_command(distill)
+
+
+if __name__ == "__main__":
+    main()

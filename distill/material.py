@@ -1,0 +1,137 @@
+"""What a run reads: rows to train on, to select by and to report on, each as a stream of batches.
+
+Letters: R rows of a split.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from distill.config import RunConfig
+from distill.order import Order
+from distill.protocol import held_out
+from distill.representations import representations_of
+from distill.shards import Stream
+from distill.split import Split
+from distill.tokens import tokenised
+from schemas.cache import TeacherCache
+from schemas.errors import CacheError
+from schemas.tasks import TaskSpec
+
+_EVALUATION_BATCH = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """The rows of a run.
+
+    Attributes:
+        train: to learn from.
+        select: to choose the checkpoint by.
+        report: that results are measured on.
+        reports_aligner: the reported rows have representations, so the aligner can answer for them.
+        train_labels: of the rows to learn from.
+        notes: what a reader of the result must know.
+    """
+
+    train: Stream
+    select: Stream
+    report: Stream
+    reports_aligner: bool
+    train_labels: NDArray[np.generic]
+    notes: tuple[str, ...]
+
+    @property
+    def num_rows(self) -> dict[str, int]:
+        """Rows of each use."""
+        streams = {"train": self.train, "select": self.select, "report": self.report}
+        return {name: int(stream.order.kept_R.sum()) for name, stream in streams.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    stream: Stream
+    usable_R: NDArray[np.bool_]
+    taught_R: NDArray[np.bool_]
+    unlabelled: int
+
+
+def gather(
+    run: RunConfig, cache: TeacherCache, task: TaskSpec, tokenizer: Any, device: torch.device
+) -> Material:
+    """Open both splits, tokenise them where that was not done before, and divide the rows by the protocol.
+
+    Raises:
+        CacheError: a split is missing, or has no row that can be used.
+    """
+    train = _source(Split(cache, "train", task), run, tokenizer, device)
+    report = _source(Split(cache, "validation", task), run, tokenizer, device)
+    usable_R = train.usable_R & train.taught_R if run.distillation else train.usable_R
+    division = held_out(train.stream.tokens.id_hashes, usable_R, run.seed, run.limit_train)
+    if not division.train_R.any():
+        raise CacheError(_nothing_left(cache, train))
+    return Material(
+        train=_keep(train.stream, division.train_R, run.batch_size),
+        select=_keep(train.stream, division.select_R, _EVALUATION_BATCH),
+        report=_keep(report.stream, report.usable_R, _EVALUATION_BATCH),
+        reports_aligner=run.distillation is not None and bool(report.taught_R[report.usable_R].all()),
+        train_labels=train.stream.labels[division.train_R],
+        notes=tuple(_notes(run, train, report)),
+    )
+
+
+def _source(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) -> _Source:
+    tokens = tokenised(split.cache, split.name, tokenizer, split.task.student_fields, run.max_length)
+    labels, usable_R = split.labels()
+    if not usable_R.any():
+        raise CacheError(
+            f"{split.cache.folder}: no row of the split {split.name!r} has a label of {split.task.name}; "
+            "give another cache"
+        )
+    taught_R = split.taught()
+    stream = Stream(
+        split=split,
+        tokens=tokens,
+        labels=labels,
+        order=Order(
+            seed=run.seed,
+            batch_size=run.batch_size,
+            group_starts=split.group_starts,
+            kept_R=usable_R,
+            lengths_R=tokens.lengths,
+        ),
+        pad_id=tokenizer.pad_token_id,
+        max_length=run.max_length,
+        device=device,
+        representations=(
+            representations_of(split, taught_R, run.distillation, run.seed) if run.distillation else None
+        ),
+    )
+    return _Source(stream, usable_R, taught_R, int((~usable_R).sum()))
+
+
+def _keep(stream: Stream, rows_R: NDArray[np.bool_], batch_size: int) -> Stream:
+    return replace(stream, order=replace(stream.order, kept_R=rows_R, batch_size=batch_size))
+
+
+def _nothing_left(cache: TeacherCache, train: _Source) -> str:
+    return (
+        f"{cache.folder}: {len(train.usable_R)} training rows, {int(train.usable_R.sum())} with a label, "
+        f"{int((train.usable_R & train.taught_R).sum())} of those with a representation; wanted at least 2 "
+        "(--method undistilled needs no representation)"
+    )
+
+
+def _notes(run: RunConfig, train: _Source, report: _Source) -> Iterator[str]:
+    for name, source in (("training", train), ("reported", report)):
+        if source.unlabelled:
+            yield f"{source.unlabelled} {name} rows without a label were left out"
+    untaught = int((train.usable_R & ~train.taught_R).sum())
+    if run.distillation and untaught:
+        yield f"{untaught} training rows without a representation were left out"
+    if run.distillation and not report.taught_R[report.usable_R].all():
+        yield "reported rows without a representation: the aligner was not measured"

@@ -1,0 +1,83 @@
+"""The folder of a run: finished or not, ours or not, and one process at a time."""
+
+import fcntl
+import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from distill.config import RunConfig, options_of
+from schemas.errors import LockedError, ResultError
+from schemas.files import write_text
+from schemas.result import RESULT_NAME, RunResult, read_result
+
+CONFIG_NAME, LOCK_NAME = "config.toml", ".lock"
+
+
+def default_folder(run: RunConfig, digest: str) -> Path:
+    """Where a run goes that was given no folder; equal runs meet there."""
+    return Path("data/results") / run.task / f"{run.label}-s{run.seed}-{digest[:8]}"
+
+
+def finished(folder: Path, digest: str) -> RunResult | None:
+    """The result of this run if it is finished there, None if it is still to be made.
+
+    Raises:
+        ResultError: the folder holds another run, or something that is no run.
+    """
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        raise ResultError(f"--out {folder} is a file, wanted a folder; give another --out")
+    if (folder / RESULT_NAME).exists():
+        result = read_result(folder)
+        _refuse_another(folder, result.config_hash, digest)
+        return result
+    if (folder / CONFIG_NAME).exists():
+        first = (folder / CONFIG_NAME).read_text(encoding="utf-8").partition("\n")[0]
+        _refuse_another(folder, first.rpartition(" ")[2], digest)
+    elif foreign := sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK_NAME):
+        raise ResultError(
+            f"--out {folder} holds {foreign[0]}, which is no run of distill; give an empty folder"
+        )
+    return None
+
+
+def _refuse_another(folder: Path, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise ResultError(
+            f"--out {folder} holds the run {found[:8]}, this one is {wanted[:8]}; give another --out"
+        )
+
+
+@contextmanager
+def claimed(folder: Path, run: RunConfig, digest: str) -> Generator[None]:
+    """Hold a run's folder, its configuration written, until the run ends.
+
+    Raises:
+        LockedError: another process trains there.
+        ResultError: the folder holds another run, or something that is no run.
+    """
+    finished(folder, digest)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_NAME).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise LockedError(
+                f"--out {folder}: process {lock.read().strip() or 'unknown'} trains there; wait for it"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        write_text(folder / CONFIG_NAME, as_toml(run, digest))
+        yield
+        (folder / LOCK_NAME).unlink()
+
+
+def as_toml(run: RunConfig, digest: str) -> str:
+    """The run as a file that `distill --config` reads."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in options_of(run).items() if name != "task"]
+    return "\n".join([f"# run {digest}", *lines, ""])

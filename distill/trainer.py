@@ -1,0 +1,157 @@
+"""One run of stage two: set up, train, measure, write."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from distill.aligner import AlignerDims, TSAligner
+from distill.clock import Clock
+from distill.config import RunConfig, digest_of_run, options_of
+from distill.evaluate import answer, measured
+from distill.export import export_aligner, export_predictions, export_student, write_card
+from distill.hardware import find_hardware, peak_memory, versions
+from distill.losses.objective import aligner_objective, student_objective, undistilled_objective
+from distill.material import gather
+from distill.metrics import majority_outputs, measure
+from distill.schedules import ALIGNER, STUDENT
+from distill.student import Student, load_backbone, load_tokenizer
+from distill.tower import Tower, build_tower
+from distill.training import Training, passes
+from distill.weights import digest_of_student
+from schemas.cache import TeacherCache
+from schemas.console import progress
+from schemas.errors import ConfigError
+from schemas.result import CacheOrigin, RunResult, write_result
+from schemas.tasks import TaskSpec, find_task
+
+METRICS_NAME = "metrics.jsonl"
+
+
+def fit(run: RunConfig, cache: TeacherCache, folder: Path, *, quiet: bool = False) -> RunResult:
+    """Train, choose, measure and write a run.
+
+    Args:
+        run: its configuration.
+        cache: that it reads.
+        folder: that it writes to; `run.json` last.
+        quiet: show no progress.
+
+    Raises:
+        ArmadaError: the student, the cache or a setting does not allow the run, or a loss is not finite.
+    """
+    clock = Clock()
+    with clock.part("setup"):
+        training, tokenizer = _set_up(run, cache, clock)
+    steps = sum(training.material.num_rows["train"] for _ in passes(run))
+    with (
+        (folder / METRICS_NAME).open("w", encoding="utf-8") as log,
+        progress(f"distill {run.label}", steps, "rows", quiet=quiet) as advance,
+    ):
+        training.train(log, advance)
+    training.restore()
+    metrics = _report(training, folder, tokenizer)
+    result = _result(training, cache, metrics)
+    write_card(folder, result)
+    write_result(folder, result)
+    return result
+
+
+def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock) -> tuple[Training, Any]:
+    hardware = find_hardware(run.device, run.precision)
+    task = find_task(cache.manifest.request.task)
+    tokenizer = load_tokenizer(run.student)
+    torch.manual_seed(run.seed)
+    backbone = load_backbone(run.student, task)
+    positions = backbone.config.max_position_embeddings
+    if run.max_length > positions:
+        raise ConfigError(
+            f"--max-length {run.max_length}: wanted at most {positions}, the student's positions"
+        )
+    with clock.part("tokens"):
+        material = gather(run, cache, task, tokenizer, hardware.device)
+    # Precision is the run's own autocast: accelerate's is one for the whole process and copies outputs.
+    accelerator = Accelerator(cpu=hardware.device.type == "cpu", mixed_precision="no")
+    towers = _towers(run, cache, task, backbone, accelerator)
+    return Training(
+        run=run, hardware=hardware, accelerator=accelerator, material=material, towers=towers, clock=clock
+    ), tokenizer
+
+
+def _towers(
+    run: RunConfig, cache: TeacherCache, task: TaskSpec, backbone: Any, accelerator: Accelerator
+) -> dict[str, Tower]:
+    kind, how = task.label_kind, run.distillation
+    if how is None:
+        student, objective = Student(backbone), undistilled_objective(kind)
+        return {STUDENT: build_tower(accelerator, student, objective, run.lr, run.weight_decay)}
+    width = cache.manifest.teacher.repr_dim
+    assert width is not None, "gather refuses a cache without representations"
+    dims = AlignerDims(
+        teacher=width, hidden=how.hidden_dim, manifold=how.manifold_dim or width, outputs=task.num_outputs
+    )
+    student, aligner = Student(backbone, dims.manifold), TSAligner(dims, how.aligner)
+    return {
+        ALIGNER: build_tower(
+            accelerator, aligner, aligner_objective(kind, how), how.aligner_lr, run.weight_decay
+        ),
+        STUDENT: build_tower(accelerator, student, student_objective(kind, how), run.lr, run.weight_decay),
+    }
+
+
+def _report(training: Training, folder: Path, tokenizer: Any) -> dict[str, dict[str, float]]:
+    """Measure in full precision, as the exported student will answer, and export."""
+    material, student = training.material, training.towers[STUDENT].module
+    aligner = training.towers[ALIGNER].module if ALIGNER in training.towers else None
+    stream = material.report
+    with training.clock.part("report"):
+        outputs = answer(stream, student, aligner if material.reports_aligner else None)
+        metrics = measured(stream, outputs)
+        labels, task = stream.labels[outputs.rows], stream.split.task
+        guess = majority_outputs(task.label_kind, material.train_labels, len(labels), task.num_outputs)
+        metrics["majority"] = measure(task.label_kind, labels, guess)
+    with training.clock.part("export"):
+        export_student(folder, student.backbone, tokenizer)
+        export_predictions(folder, stream, outputs)
+        if aligner is not None:
+            export_aligner(folder, aligner)
+    return metrics
+
+
+def _result(training: Training, cache: TeacherCache, metrics: dict[str, dict[str, float]]) -> RunResult:
+    run, manifest = training.run, cache.manifest
+    best = training.best
+    return RunResult(
+        config=options_of(run),
+        config_hash=digest_of_run(run, manifest.digest, digest_of_student(run.student)),
+        cache=CacheOrigin(
+            name=cache.folder.resolve().name,
+            digest=manifest.digest,
+            teacher=manifest.teacher,
+            rows=manifest.rows,
+        ),
+        protocol=run.protocol,
+        metrics=metrics,
+        selection={
+            "epoch": best.epoch,
+            "metric": training.material.select.split.task.metric,
+            "value": best.value,
+        },
+        num_rows=training.material.num_rows,
+        num_parameters=_num_parameters(training.towers),
+        seconds={name: round(value, 3) for name, value in training.clock.total().items()},
+        peak_memory_bytes=peak_memory(training.hardware.device),
+        versions=versions(),
+        device=str(training.hardware),
+        notes=training.material.notes,
+    )
+
+
+def _num_parameters(towers: dict[str, Tower]) -> dict[str, int]:
+    numbers = {}
+    for name, tower in towers.items():
+        sizes = [(part.numel(), part.requires_grad) for part in tower.module.parameters()]
+        numbers[name] = sum(size for size, _ in sizes)
+        numbers[f"{name}_trainable"] = sum(size for size, trains in sizes if trains)
+    return numbers

@@ -1,0 +1,152 @@
+"""A run under way: the passes of its schedule, the step of each batch, the best checkpoint."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import TextIO
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from distill.clock import Clock
+from distill.config import RunConfig
+from distill.evaluate import answer, measured
+from distill.hardware import Hardware
+from distill.losses.objective import Losses
+from distill.material import Material
+from distill.schedules import ALIGNER, SCHEDULES, STUDENT, Pass, student_only
+from distill.tower import Tower
+from distill.view import Batch
+from schemas.console import Advance
+from schemas.errors import StudentError
+
+
+@dataclass(slots=True)
+class Best:
+    """The checkpoint chosen so far.
+
+    Attributes:
+        epoch: from 1.
+        value: of the metric that chooses.
+        weights: of each tower, copied.
+    """
+
+    epoch: int = 0
+    value: float = -math.inf
+    weights: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Training:
+    """A run under way.
+
+    Attributes:
+        run: its configuration.
+        hardware: that it computes on.
+        accelerator: of the run.
+        material: rows.
+        towers: by name; an undistilled run has no aligner.
+        clock: of the run.
+        best: checkpoint so far.
+    """
+
+    run: RunConfig
+    hardware: Hardware
+    accelerator: Accelerator
+    material: Material
+    towers: dict[str, Tower]
+    clock: Clock
+    best: Best = field(default_factory=Best)
+
+    def train(self, log: TextIO, advance: Advance) -> None:
+        """Go through all passes of the schedule."""
+        for one in passes(self.run):
+            self._go_through(one, log, advance)
+            if STUDENT in one.trains:
+                with self.clock.part("selection"):
+                    self._select(one.epoch)
+
+    def _go_through(self, one: Pass, log: TextIO, advance: Advance) -> None:
+        torch.manual_seed(_seed_of(self.run.seed, one))
+        for name, tower in self.towers.items():
+            tower.module.train(name in one.trains)
+        batches = self.material.train.batches(one.epoch, one.number)
+        for step in range(self.material.train.order.num_batches(one.epoch, one.number)):
+            with self.clock.part("data"):
+                batch = next(batches)
+            with self.clock.part("+".join(one.trains)):
+                losses = self._step(batch, one.trains)
+                values = _numbers(losses)
+            place = {"epoch": one.epoch + 1, "step": step + 1}
+            log.write(json.dumps({**place, **values}) + "\n")
+            self._check(values, batch, place)
+            advance(len(batch.rows_B), f"{one.trains[-1]} loss {values[f'{one.trains[-1]}/total']:.3f}")
+
+    def _step(self, batch: Batch, trains: tuple[str, ...]) -> dict[str, Losses]:
+        losses = {}
+        aligner, student = self.towers.get(ALIGNER), self.towers[STUDENT]
+        seen = None
+        if aligner is not None:
+            with self.hardware.autocast(), torch.set_grad_enabled(ALIGNER in trains):
+                seen = aligner.forward(batch.teacher_repr_BD)
+            if ALIGNER in trains:
+                losses[ALIGNER] = aligner.objective(seen, None, batch.labels)
+                aligner.step(self.accelerator, losses[ALIGNER].total)
+        if STUDENT in trains:
+            with self.hardware.autocast():
+                view = student.forward(**batch.tokens)
+            losses[STUDENT] = student.objective(view, seen, batch.labels)
+            student.step(self.accelerator, losses[STUDENT].total)
+        return losses
+
+    def _check(self, values: dict[str, float], batch: Batch, place: dict[str, int]) -> None:
+        if wrong := [name for name, value in values.items() if not math.isfinite(value)]:
+            ids = ", ".join(self.material.train.split.example_ids(batch.rows_B))
+            raise StudentError(
+                f"epoch {place['epoch']}, step {place['step']}: {wrong[0]} is {values[wrong[0]]}, "
+                f"wanted a finite loss; lower --lr or --aligner-lr, or look at the examples {ids}"
+            )
+
+    def _select(self, epoch: int) -> None:
+        stream = self.material.select
+        with self.hardware.autocast():
+            value = measured(stream, answer(stream, self.towers[STUDENT].module))["student"][self._metric]
+        if value > self.best.value:
+            weights = {name: _copy(tower.module) for name, tower in self.towers.items()}
+            self.best = Best(epoch + 1, value, weights)
+
+    @property
+    def _metric(self) -> str:
+        return self.material.select.split.task.metric
+
+    def restore(self) -> None:
+        """Go back to the best checkpoint."""
+        for name, weights in self.best.weights.items():
+            self.towers[name].module.load_state_dict(weights)
+
+
+def _seed_of(seed: int, one: Pass) -> int:
+    """A seed for dropout that does not hang on what other passes drew."""
+    return int(np.random.SeedSequence([seed, one.epoch, one.number]).generate_state(1)[0])
+
+
+def _numbers(losses: dict[str, Losses]) -> dict[str, float]:
+    """Every total and part as a number, with one wait for the device."""
+    named = {
+        f"{tower}/{name}": value
+        for tower, one in losses.items()
+        for name, value in {"total": one.total.detach(), **one.parts}.items()
+    }
+    return dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def passes(run: RunConfig) -> list[Pass]:
+    """All passes of a run, in order."""
+    schedule = SCHEDULES[run.distillation.schedule] if run.distillation else student_only
+    return schedule(run.epochs)
