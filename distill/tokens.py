@@ -5,6 +5,7 @@ Letters: R rows of the split.
 
 import fcntl
 import hashlib
+import json
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,13 +98,18 @@ def tokenised(
     Raises:
         ShardError: a row lacks one of the fields.
     """
-    vocabulary = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
-    key = digest_of([_LAYOUT, cache.manifest.digest, split, vocabulary, max_length, list(fields)])
+    key = digest_of([_LAYOUT, cache.manifest.digest, split, _settings(tokenizer), max_length, list(fields)])
     path = cache_folder() / "tokens" / f"{key[:32]}.arrow"
     with alone(path):
         if not path.exists():
             _write(path, _batches(cache, split, tokenizer, fields, max_length), pair=len(fields) == 2)
     return Tokens(path)
+
+
+def _settings(tokenizer: Any) -> dict[str, Any]:
+    """All that decides what a tokenizer gives, but the cutting and padding that its last caller left behind."""
+    settings = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {name: value for name, value in settings.items() if name not in ("truncation", "padding")}
 
 
 @contextmanager
