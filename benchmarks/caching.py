@@ -1,7 +1,7 @@
 """Caching: what the loop costs beside the teacher, in time and memory.
 
-The teacher of the first and third claim answers at once with a representation of the speech teacher's width, so
-all that is measured is reading, journal, shards and manifest, with their fsyncs. The second sets the whole
+The teacher of the first and third claim answers at once with a representation of the speech teacher's width,
+so all that is measured is reading, journal, shards and manifest, with their fsyncs. The second sets the whole
 command against the same teacher asked with nothing kept.
 """
 
