@@ -197,7 +197,7 @@ def resolve(given: Mapping[str, Any], modality: str) -> RunConfig:
 
 def _only(names: frozenset[str], values: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {name: value for name, value in values.items() if name in names}
-    if "formulation" in chosen:
+    if chosen.get("formulation") in tuple(Formulation):
         chosen["formulation"] = Formulation(chosen["formulation"])
     return chosen
 

@@ -107,7 +107,7 @@ def tokenised(
 
 
 def _settings(tokenizer: Any) -> dict[str, Any]:
-    """All that decides what a tokenizer gives, but the cutting and padding that its last caller left behind."""
+    """All that decides what a tokenizer gives, but the cutting and padding that its last caller set."""
     settings = json.loads(tokenizer.backend_tokenizer.to_str())
     return {name: value for name, value in settings.items() if name not in ("truncation", "padding")}
 

@@ -121,20 +121,32 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> TeacherCache:
 
 
 @pytest.fixture(scope="session")
+def make_cache() -> Callable[..., TeacherCache]:
+    """Write another cache: `make_cache(folder, train=96, validation=32, **settings)`."""
+
+    def make(folder: Path, train: int = 96, validation: int = 32, **settings: Any) -> TeacherCache:
+        return write_cache(
+            folder, [*examples("train", train), *examples("validation", validation)], **settings
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two thin layers with random weights, and a tokenizer that knows the test texts."""
-    return make_tiny(tmp_path_factory.mktemp("tiny"), "bert")
+    return write_tiny(tmp_path_factory.mktemp("tiny"), "bert")
 
 
-def make_tiny(folder: Path, kind: str) -> Path:
+@pytest.fixture(scope="session")
+def make_tiny() -> Callable[[Path, str], Path]:
+    """Write a tiny student of some model type."""
+    return write_tiny
+
+
+def write_tiny(folder: Path, kind: str) -> Path:
     import torch
-    from transformers import (
-        BertConfig,
-        BertForSequenceClassification,
-        BertTokenizerFast,
-        DebertaV2Config,
-        DebertaV2ForSequenceClassification,
-    )
+    from transformers import AutoConfig, AutoModelForSequenceClassification, BertTokenizerFast
 
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *"abcdefghijklmnopqrstuvwxyz"]
     sizes: dict[str, Any] = {
@@ -144,12 +156,10 @@ def make_tiny(folder: Path, kind: str) -> Path:
         "num_attention_heads": 2,
         "intermediate_size": 32,
         "max_position_embeddings": 64,
+        "pooler_hidden_size": 16,
     }
     torch.manual_seed(0)
-    if kind == "bert":
-        model = BertForSequenceClassification(BertConfig(**sizes))
-    else:
-        model = DebertaV2ForSequenceClassification(DebertaV2Config(**sizes, pooler_hidden_size=16))
+    model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(kind, **sizes))
     model.save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
     BertTokenizerFast(vocab={word: index for index, word in enumerate(vocabulary)}).save_pretrained(folder)
@@ -157,6 +167,7 @@ def make_tiny(folder: Path, kind: str) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep token files out of the user's cache folder."""
+def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep token files out of the user's cache folder, and tiny products on one thread, where they are faster."""
     monkeypatch.setenv("ARMADA_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "armada"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -1,0 +1,146 @@
+"""Results beside each other: `python -m distill.report FOLDER...` prints one table a task."""
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.errors import ResultError
+from schemas.result import RESULT_NAME, RunResult, read_result
+
+_STUDENT_NAMES = {
+    "undistilled": "undistilled student",
+    "armada": "ARMADA student",
+    "shuffle": "ARMADA, representations shuffled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the table.
+
+    Attributes:
+        name: who answered.
+        metrics: of it.
+        seconds: of its run; None where the row is part of another's run.
+        folder: of its run; None likewise.
+    """
+
+    name: str
+    metrics: dict[str, float]
+    seconds: float | None = None
+    folder: Path | None = None
+
+
+def find_results(folders: Iterable[Path]) -> dict[str, list[tuple[Path, RunResult]]]:
+    """Every finished run below some folders, by task, oldest name first.
+
+    Raises:
+        ResultError: there is none, or one cannot be read.
+    """
+    paths = sorted({path.parent for folder in folders for path in folder.rglob(RESULT_NAME)})
+    if not paths:
+        raise ResultError("no run.json below the given folders; run distill first")
+    found: dict[str, list[tuple[Path, RunResult]]] = {}
+    for path in paths:
+        result = read_result(path)
+        found.setdefault(result.config["task"], []).append((path, result))
+    return found
+
+
+def lines(runs: Sequence[tuple[Path, RunResult]]) -> list[Line]:
+    """The rows of one task: students first, then who they are measured against."""
+    ordered = sorted(runs, key=lambda run: (_rank(run[1]), str(run[0])))
+    students = [
+        Line(name_of(result), result.metrics["student"], result.seconds["total"], path)
+        for path, result in ordered
+    ]
+    return [*students, *_yardsticks([result for _, result in ordered])]
+
+
+def _yardsticks(results: Sequence[RunResult]) -> Iterator[Line]:
+    plain = [result for result in results if result.config.get("control", "none") == "none"]
+    for result in plain:
+        if "aligner" in result.metrics:
+            yield Line(f"aligner alone (of {name_of(result)})", result.metrics["aligner"])
+    yield Line("majority class", results[0].metrics["majority"])
+
+
+def name_of(result: RunResult) -> str:
+    """What a run is called in a table."""
+    config = result.config
+    kind = config.get("control", "none")
+    name = _STUDENT_NAMES.get(config["method"] if kind == "none" else kind, f"{config['method']}, {kind}")
+    manifold = f", {config['manifold']}" if config.get("manifold", "euclid") != "euclid" else ""
+    return f"{name}{manifold}, seed {config['seed']}"
+
+
+def _rank(result: RunResult) -> tuple[bool, bool, int]:
+    config = result.config
+    return config["method"] != "undistilled", config.get("control", "none") != "none", config["seed"]
+
+
+def standard_error(share: float, count: int) -> float:
+    """Of a share measured on `count` rows: the root of p (1 - p) / n."""
+    return math.sqrt(share * (1 - share) / count)
+
+
+def difference(line: Line, base: Line | None, metric: str, rows: int) -> str:
+    """How a row stands to the undistilled student, and whether that is more than chance makes."""
+    if base is None or line is base:
+        return ""
+    gap = line.metrics[metric] - base.metrics[metric]
+    noise = abs(gap) <= standard_error(base.metrics[metric], rows) if metric == "accuracy" else False
+    return f"{gap:+.3f}{' (noise)' if noise else ''}"
+
+
+def show(task: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
+    """Print the table of one task: drawn on a terminal, plain otherwise."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = lines(runs)
+    metric, num_rows = str(runs[0][1].selection["metric"]), runs[0][1].num_rows["report"]
+    base = next((line for line in rows if line.name.startswith(_STUDENT_NAMES["undistilled"])), None)
+    table = Table(title=f"{task}, {num_rows} reported rows", box=None if not sys.stdout.isatty() else _box())
+    for title in ("", metric, "to undistilled", "macro-F1", "seconds", "folder"):
+        table.add_column(title, justify="left" if title in ("", "folder") else "right", overflow="fold")
+    for line in rows:
+        table.add_row(
+            line.name,
+            f"{line.metrics[metric]:.3f}",
+            difference(line, base, metric, num_rows),
+            f"{line.metrics['macro_f1']:.3f}" if "macro_f1" in line.metrics else "",
+            "" if line.seconds is None else f"{line.seconds:.0f}",
+            "" if line.folder is None else str(line.folder),
+        )
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width).print(table)
+    if base is not None and metric == "accuracy":
+        error = standard_error(base.metrics[metric], num_rows)
+        print(f"noise: within one standard error of the undistilled student, {error:.3f}")  # noqa: T201
+
+
+def _box() -> object:
+    from rich.box import SIMPLE
+
+    return SIMPLE
+
+
+def report(folders: Sequence[Path]) -> None:
+    """Print one table a task for every run below the folders."""
+    for task, runs in find_results(folders).items():
+        show(task, runs)
+
+
+def main() -> None:
+    """`python -m distill.report FOLDER...`."""
+    from schemas.console import run_command
+
+    folders = [Path(argument) for argument in sys.argv[1:]] or [Path("data/results")]
+    run_command(lambda: report(folders))
+
+
+if __name__ == "__main__":
+    main()

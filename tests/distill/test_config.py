@@ -1,0 +1,103 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distill.config import RULES, digest_of_run, options_of, resolve
+from distill.store import as_toml
+from schemas.errors import ConfigError
+
+GIVEN = {"task": "movie-sentiment", "student": "somewhere"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("alpha", 2.0, "--alpha 2.0: wanted a number from 0 to 1"),
+        ("alpha", float("nan"), "--alpha nan: wanted a number from 0 to 1"),
+        ("epochs", 0, "--epochs 0: wanted a whole number of at least 1"),
+        ("batch_size", -1, "--batch-size -1"),
+        ("lr", 0.0, "--lr 0.0: wanted a number above 0"),
+        ("temperature", float("inf"), "--temperature inf"),
+        ("control", "noise:-1", "--control noise:-1: wanted none, shuffle or noise:SIGMA"),
+        ("manifold", "hyperbolic", "--manifold hyperbolic: wanted one of cosine"),
+        ("formulation", "own", "--formulation own: wanted one of reference, paper"),
+        ("method", "magic", "--method magic: wanted one of undistilled, armada"),
+        ("seed", -1, "--seed -1"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_flag_and_what_is_wanted(name: str, value: Any, wanted: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        resolve({**GIVEN, name: value}, "audio")
+    assert str(error.value).startswith(wanted)
+    assert error.value.exit_status == 2
+
+
+def test_every_rule_is_about_an_option() -> None:
+    assert set(RULES) <= set(options_of(resolve({**GIVEN, "limit_train": 1, "manifold_dim": 1}, "audio")))
+
+
+def test_an_option_without_effect_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--alpha has no effect with --method undistilled"):
+        resolve({**GIVEN, "method": "undistilled", "alpha": 0.5}, "audio")
+
+
+@pytest.mark.parametrize(("modality", "standardise"), [("audio", True), ("image", False)])
+def test_speech_is_standardised_and_latents_are_not(modality: str, standardise: bool) -> None:
+    for given, wanted in ((None, standardise), (True, True), (False, False)):
+        run = resolve({**GIVEN, "standardise": given}, modality)
+        assert run.distillation is not None
+        assert run.distillation.standardise is wanted
+
+
+def test_a_task_without_a_recipe_takes_the_papers() -> None:
+    run = resolve({**GIVEN, "task": "glue/cola"}, "image")
+    assert (run.epochs, run.batch_size, run.lr, run.max_length) == (10, 32, 2e-5, 128)
+    assert run.distillation is not None
+    assert (run.distillation.alpha, run.distillation.temperature, run.distillation.aligner_lr) == (
+        0.5,
+        5,
+        3e-3,
+    )
+
+
+@pytest.mark.parametrize("method", ["armada", "undistilled"])
+def test_the_saved_file_gives_the_same_run(method: str) -> None:
+    run = resolve({**GIVEN, "method": method, "seed": 3}, "audio")
+    saved = tomllib.loads(as_toml(run, "0" * 64))
+    assert resolve({**saved, "task": run.task}, "image") == run
+
+
+def test_digest_changes_with_what_changes_results_only() -> None:
+    def digest(**changes: Any) -> str:
+        return digest_of_run(resolve({**GIVEN, **changes}, "audio"), "cache", "student")
+
+    first = digest()
+    assert first == digest(device="cpu") == digest(student="moved")
+    others = [digest(seed=1), digest(beta=0.0), digest(control="shuffle"), digest(method="undistilled")]
+    assert len({first, *others}) == 5
+    assert first != digest_of_run(resolve(GIVEN, "audio"), "another", "student")
+
+
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({}, "armada-euclid"),
+        ({"control": "shuffle"}, "armada-euclid-shuffle"),
+        ({"control": "noise:0.5", "manifold": "cosine"}, "armada-cosine-noise0.5"),
+        ({"method": "undistilled"}, "undistilled-none"),
+    ],
+)
+def test_label_tells_method_manifold_and_control(changes: dict[str, Any], label: str) -> None:
+    assert resolve({**GIVEN, **changes}, "audio").label == label
+
+
+def test_config_imports_nothing_heavy() -> None:
+    import subprocess
+    import sys
+
+    heavy = "{'torch', 'transformers', 'pyarrow', 'numpy', 'pydantic'}"
+    code = f"import sys, distill.cli; print(sorted({heavy} & set(sys.modules)))"
+    root = Path(__file__).parents[2]
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True).strip() == "[]"

@@ -1,0 +1,139 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distill.config import DistillationConfig
+from distill.order import Order
+from distill.representations import representations_of, standardiser
+from distill.shards import Stream
+from distill.split import Split
+from distill.student import load_tokenizer
+from distill.tokens import tokenised
+from schemas.cache import TeacherCache
+from schemas.errors import CacheError
+from schemas.tasks import find_task
+
+TASK = find_task("movie-sentiment")
+RAW = DistillationConfig(standardise=False)
+
+
+def stored(cache: TeacherCache, split: str = "train") -> np.ndarray:
+    rows = [
+        row for _, shard in cache.shards(split) for row in shard.read(["teacher_repr"]).column(0).to_pylist()
+    ]
+    return np.array(rows, np.float32)
+
+
+def stream(
+    cache: TeacherCache, student: Path, how: DistillationConfig | None = RAW, max_length: int = 16
+) -> Stream:
+    split = Split(cache, "train", TASK)
+    tokens = tokenised(cache, "train", load_tokenizer(str(student)), ("text",), max_length)
+    order = Order(
+        seed=0,
+        batch_size=7,
+        group_starts=split.group_starts,
+        kept_R=np.ones(split.num_rows, bool),
+        lengths_R=tokens.lengths,
+    )
+    return Stream(
+        split=split,
+        tokens=tokens,
+        labels=split.labels()[0],
+        order=order,
+        pad_id=0,
+        max_length=max_length,
+        device=torch.device("cpu"),
+        representations=representations_of(split, split.taught(), how, 0) if how else None,
+    )
+
+
+def test_a_batch_holds_what_belongs_together(cache: TeacherCache, tiny_student: Path) -> None:
+    one, values, labels = stream(cache, tiny_student), stored(cache), Split(cache, "train", TASK).labels()[0]
+    for batch in one.batches(0, 0):
+        assert batch.teacher_repr_BD is not None
+        assert np.allclose(batch.teacher_repr_BD.numpy(), values[batch.rows_B])
+        assert batch.labels.tolist() == labels[batch.rows_B].tolist()
+        lengths = batch.tokens["attention_mask"].sum(1)
+        assert lengths.tolist() == one.tokens.lengths[batch.rows_B].tolist()
+        for row, ids, length in zip(batch.rows_B, batch.tokens["input_ids"], lengths, strict=True):
+            assert ids[:length].tolist() == one.tokens.rows("input_ids", np.array([row]))[0].tolist()
+            assert (ids[length:] == 0).all()
+
+
+def test_goes_on_from_any_batch(cache: TeacherCache, tiny_student: Path) -> None:
+    one = stream(cache, tiny_student, replace(RAW, control="noise:1"))
+    whole = list(one.batches(2, 1))
+    for start in (0, 1, len(whole) - 1):
+        again = next(one.batches(2, 1, start))
+        assert torch.equal(again.tokens["input_ids"], whole[start].tokens["input_ids"])
+        assert torch.equal(again.teacher_repr_BD, whole[start].teacher_repr_BD)
+
+
+def test_width_is_a_multiple_of_eight_but_never_beyond_the_limit(
+    cache: TeacherCache, tiny_student: Path
+) -> None:
+    widths = {batch.tokens["input_ids"].shape[1] for batch in stream(cache, tiny_student).batches(0, 0)}
+    assert widths <= {8, 16}
+    narrow = stream(cache, tiny_student, max_length=14)
+    assert 14 in {batch.tokens["input_ids"].shape[1] for batch in narrow.batches(0, 0)}
+
+
+def test_standardised_values_have_mean_zero_and_variance_one(cache: TeacherCache, tiny_student: Path) -> None:
+    one = stream(cache, tiny_student, replace(RAW, standardise=True))
+    values = torch.cat([batch.teacher_repr_BD for batch in one.batches(0, 0)])
+    assert values.mean(0).abs().max() < 1e-2
+    assert (values.std(0, correction=0) - 1).abs().max() < 1e-2
+
+
+def test_a_value_that_never_varies_stays_finite() -> None:
+    from distill.representations import Standardiser
+
+    values = Standardiser(np.ones(2, np.float32), np.ones(2, np.float32))(np.ones((3, 2), np.float32))
+    assert np.isfinite(values).all()
+
+
+def test_no_statistics_is_one_line(make_cache: Callable[..., TeacherCache], tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match=r"has no stats\.safetensors, --standardise needs it; give --raw"):
+        standardiser(make_cache(tmp_path, with_stats=False))
+
+
+def test_shuffled_rows_get_one_others_representation_for_the_whole_run(
+    cache: TeacherCache, tiny_student: Path
+) -> None:
+    one, values = stream(cache, tiny_student, replace(RAW, control="shuffle")), stored(cache)
+    got = [np.empty_like(values), np.empty_like(values)]
+    for epoch in (0, 1):
+        for batch in one.batches(epoch, 0):
+            got[epoch][batch.rows_B] = batch.teacher_repr_BD
+    assert np.array_equal(*got)
+    assert (got[0] != values).any(axis=1).mean() > 0.9
+    assert np.array_equal(np.sort(got[0], axis=0), np.sort(values, axis=0))
+
+
+def test_undistilled_never_reads_a_representation(
+    cache: TeacherCache, tiny_student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Split, "representations", lambda *_: pytest.fail("read"))
+    assert next(stream(cache, tiny_student, None).batches(0, 0)).teacher_repr_BD is None
+
+
+def test_one_window_is_read_once(
+    cache: TeacherCache, tiny_student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, read = stream(cache, tiny_student), []
+    whole = Split.representations
+    monkeypatch.setattr(
+        Split, "representations", lambda self, groups: read.extend(groups) or whole(self, groups)
+    )
+    list(one.batches(0, 0))
+    assert sorted(read) == list(range(one.split.num_groups))
+
+
+def test_a_split_that_is_not_there_is_named(cache: TeacherCache) -> None:
+    with pytest.raises(CacheError, match="has no rows of the split 'test', only train, validation"):
+        Split(cache, "test", TASK)
