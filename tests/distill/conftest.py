@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
@@ -145,7 +146,6 @@ def make_tiny() -> Callable[[Path, str], Path]:
 
 
 def write_tiny(folder: Path, kind: str) -> Path:
-    import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, BertTokenizerFast
 
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *"abcdefghijklmnopqrstuvwxyz"]
@@ -168,6 +168,7 @@ def write_tiny(folder: Path, kind: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep token files out of the user's cache folder, and tiny products on one thread, where they are faster."""
+    """Keep token files out of the user's cache folder, and tiny products on one thread: it is faster."""
     monkeypatch.setenv("ARMADA_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "armada"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
