@@ -37,7 +37,8 @@ def trained(
     folder = tmp_path_factory.mktemp("run")
     options = {
         "batch_size": 8,
-        "lr": 3e-3,
+        "lr": 1e-2,
+        "alpha": 0.2,
         "max_length": 32,
         "precision": "fp32",
         "epochs": 3,

@@ -1,0 +1,68 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distill.report import Line, difference, report, standard_error
+from schemas.errors import ResultError
+from schemas.manifest import TeacherIdentity
+from schemas.result import CacheOrigin, RunResult, write_result
+
+METRICS = {"accuracy": 0.8, "macro_f1": 0.79}
+
+
+def result(accuracy: float, **config: Any) -> RunResult:
+    teacher = TeacherIdentity(backend="test", name="numbers", revision="1", modality="audio")
+    heads = {"student": METRICS | {"accuracy": accuracy}, "majority": METRICS | {"accuracy": 0.5}}
+    if config["method"] == "armada":
+        heads["aligner"] = METRICS | {"accuracy": 0.6}
+    return RunResult(
+        config={"task": "movie-sentiment", "seed": 42, **config},
+        config_hash="a" * 64,
+        cache=CacheOrigin(name="cache", digest="d", teacher=teacher, rows=100),
+        protocol="held-out",
+        metrics=heads,
+        selection={"epoch": 1, "metric": "accuracy", "value": 0.8},
+        num_rows={"train": 90, "select": 10, "report": 400},
+        num_parameters={},
+        seconds={"total": 12.4},
+        peak_memory_bytes={},
+        versions={},
+        device="cpu",
+    )
+
+
+def test_table_sets_every_run_beside_the_undistilled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = {
+        "shuffled": result(0.801, method="armada", control="shuffle"),
+        "armada": result(0.85, method="armada", control="none"),
+        "plain": result(0.8, method="undistilled"),
+    }
+    for name, one in runs.items():
+        (tmp_path / name).mkdir()
+        write_result(tmp_path / name, one)
+    report([tmp_path])
+    printed = capsys.readouterr().out
+    wanted = ["undistilled student", "ARMADA student", "shuffled", "aligner alone", "majority class"]
+    places = [printed.index(name) for name in wanted]
+    assert places == sorted(places)
+    assert "+0.050" in printed
+    assert "+0.001 (noise)" in printed
+    assert "-0.300" in printed
+    assert "one standard error of the undistilled student, 0.020" in printed
+    assert "\x1b" not in printed
+
+
+def test_noise_is_a_standard_error() -> None:
+    assert standard_error(0.5, 100) == pytest.approx(0.05)
+    base = Line("undistilled", {"accuracy": 0.5})
+    assert difference(Line("", {"accuracy": 0.54}), base, "accuracy", 100) == "+0.040 (noise)"
+    assert difference(Line("", {"accuracy": 0.56}), base, "accuracy", 100) == "+0.060"
+    assert difference(base, base, "accuracy", 100) == ""
+
+
+def test_no_result_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match=r"no run\.json below"):
+        report([tmp_path])
