@@ -22,13 +22,13 @@ def _accuracy(labels: Array, predicted: Array) -> float:
 def _macro_f1(labels: Array, predicted: Array) -> float:
     from sklearn.metrics import f1_score
 
-    return f1_score(labels, predicted, average="macro", zero_division=0)
+    return f1_score(labels, predicted, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
 
 
 def _micro_f1(labels: Array, predicted: Array) -> float:
     from sklearn.metrics import f1_score
 
-    return f1_score(labels, predicted, average="micro", zero_division=0)
+    return f1_score(labels, predicted, average="micro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
 
 
 def _matthews(labels: Array, predicted: Array) -> float:

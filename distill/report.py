@@ -97,13 +97,15 @@ def difference(line: Line, base: Line | None, metric: str, rows: int) -> str:
 
 def show(task: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
     """Print the table of one task: drawn on a terminal, plain otherwise."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     rows = lines(runs)
     metric, num_rows = str(runs[0][1].selection["metric"]), runs[0][1].num_rows["report"]
     base = next((line for line in rows if line.name.startswith(_STUDENT_NAMES["undistilled"])), None)
-    table = Table(title=f"{task}, {num_rows} reported rows", box=None if not sys.stdout.isatty() else _box())
+    box = SIMPLE if sys.stdout.isatty() else None
+    table = Table(title=f"{task}, {num_rows} reported rows", box=box)
     for title in ("", metric, "to undistilled", "macro-F1", "seconds", "folder"):
         table.add_column(title, justify="left" if title in ("", "folder") else "right", overflow="fold")
     for line in rows:
@@ -120,12 +122,6 @@ def show(task: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
     if base is not None and metric == "accuracy":
         error = standard_error(base.metrics[metric], num_rows)
         print(f"noise: within one standard error of the undistilled student, {error:.3f}")  # noqa: T201
-
-
-def _box() -> object:
-    from rich.box import SIMPLE
-
-    return SIMPLE
 
 
 def report(folders: Sequence[Path]) -> None:

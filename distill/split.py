@@ -5,6 +5,7 @@ Letters: R rows of the split, G row groups, C classes, D width of the representa
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -108,5 +109,5 @@ class Split:
         return self.column("example_id").take(pa.array(rows)).to_pylist()
 
 
-def _numpy(array: pa.Array) -> NDArray[np.generic]:
+def _numpy(array: pa.Array) -> NDArray[Any]:
     return array.to_numpy(zero_copy_only=False)

@@ -157,7 +157,7 @@ def _batches(
 
 def _texts(column: pa.ChunkedArray, name: str, shard: str) -> list[str]:
     names, texts = pa.concat_arrays(column.chunks).flatten().flatten()
-    texts = texts.filter(pc.equal(names, name))
+    texts = texts.filter(pc.equal(names, name))  # pyright: ignore[reportAttributeAccessIssue]
     if len(texts) != len(column):
         raise ShardError(
             f"{shard}: {len(texts)} of {len(column)} rows have the field {name!r}, the student reads it; "
