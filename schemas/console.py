@@ -137,14 +137,17 @@ def read_config_file(context: Any, _parameter: Any, path: str | None) -> None:
     context.default_map = {**(context.default_map or {}), **values}
 
 
-def run_command(command: Callable[[], Any]) -> NoReturn:
+def run_command(command: Callable[..., Any]) -> NoReturn:
     """Run a click command; an error that the user can mend is one line and a status, never a traceback."""
     name = Path(sys.argv[0]).name
     try:
-        command()
+        # Left to itself click makes "Aborted!" and status 1 of Ctrl-C.
+        status = command(standalone_mode=False)
     except ArmadaError as error:
         fail(name, str(error), error.exit_status)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not isinstance(error.__cause__ or error, KeyboardInterrupt):
+            raise
         fail(name, "interrupted; what was done is kept, the same command goes on", EXIT_INTERRUPTED)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
@@ -152,7 +155,13 @@ def run_command(command: Callable[[], Any]) -> NoReturn:
         where = f" {error.filename}" if error.filename else ""
         advice = "make room or give another folder, then run the same command: it goes on"
         fail(name, f"cannot write{where}: {error.strerror}; {advice}", EXIT_FAILED)
-    sys.exit(0)
+    except Exception as error:
+        # A click.UsageError, known by what it can do: this module does not import click.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        fail(name, message(), EXIT_USAGE)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 def fail(name: str, message: str, status: int) -> NoReturn:
