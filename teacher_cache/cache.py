@@ -20,6 +20,7 @@ from teacher_cache.loop import Loop
 from teacher_cache.plan import Plan, ShardPlan, make_plan
 from teacher_cache.projection import project
 from teacher_cache.reuse import copy_answers
+from teacher_cache.statistics import has_statistics
 from teacher_cache.teachers import Backend, Teacher, TeacherSettings, find_backend
 from teacher_cache.writer import CacheWriter
 
@@ -84,7 +85,9 @@ def _request(config: CacheConfig, plan: Plan, store: tuple[str, ...]) -> Request
 
 def _is_done(folder: Path, wanted: CacheManifest, found: CacheManifest, *, retry_errors: bool) -> bool:
     check_same(folder, wanted, found)
-    if not found.complete or (retry_errors and any(file.errors for file in found.files)):
+    if not found.complete or not has_statistics(folder, found):
+        return False
+    if retry_errors and any(file.errors for file in found.files):
         return False
     open_cache(folder, verify=False)
     return True

@@ -92,7 +92,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="One summary object on standard output.")
 def command(*, as_json: bool, **options: Any) -> None:
-    """Ask a frozen teacher about every example, once, and keep all that it said in a folder of Parquet shards.
+    """Ask a frozen teacher about every example, once, and keep what it said in a folder of Parquet shards.
 
     A run that was stopped, in any way, goes on with the same command. The status is 0 when the cache is
     whole, 3 when it is whole and rows failed, 1 when it is not, 2 for wrong usage.
@@ -117,8 +117,8 @@ def _sentence(summary: dict[str, Any]) -> str:
         f", {summary['errors']} rows failed (--retry-errors asks them again)" if summary["errors"] else ""
     )
     return (
-        f"{summary['folder']}: {summary['rows']} rows in {summary['shards']} shards, {summary['asked']} asked "
-        f"now, {summary['reused']} copied, {summary['seconds']:.1f} s{failed}"
+        f"{summary['folder']}: {summary['rows']} rows in {summary['shards']} shards, {summary['asked']} "
+        f"asked now, {summary['reused']} copied, {summary['seconds']:.1f} s{failed}"
     )
 
 
@@ -130,7 +130,7 @@ def _projected(summary: dict[str, Any]) -> str:
     failed = f"; {len(errors)} of them failed: {errors[0]}" if errors else ""
     return (
         f"would ask {summary['rows']} rows: {seconds:.0f} s ({seconds / 3600:.2f} h), "
-        f"{summary['projected_bytes'] / 1e9:.4f} GB{counted}, from {summary['sample_rows']} rows tried{failed}"
+        f"{summary['projected_bytes'] / 1e9:.4f} GB{counted}, from {summary['sample_rows']} tried{failed}"
     )
 
 

@@ -23,6 +23,6 @@ class ErrorBudget:
         self._consecutive = 0 if error is None else self._consecutive + 1
         if error is not None and self._consecutive == self._max_consecutive:
             raise TeacherError(
-                f"{self._consecutive} rows in a row failed, the last is {example_id}: {error}; mend the cause, then "
-                "run the same command with --retry-errors, or raise --max-consecutive-errors"
+                f"{self._consecutive} rows in a row failed, the last is {example_id}: {error}; mend the "
+                "cause, then run the same command with --retry-errors, or raise --max-consecutive-errors"
             )

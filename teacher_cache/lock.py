@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,13 +49,10 @@ def writer_lock(folder: Path) -> Generator[Callable[[int], None]]:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             raise LockedError(_refusal(folder, _read(path))) from None
-        holder = Holder(
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = Holder(pid=os.getpid(), host=socket.gethostname(), started=started)
         _write(descriptor, holder)
-        yield lambda rows: _write(descriptor, Holder(**asdict(holder) | {"rows_before": rows}))
+        yield lambda rows: _write(descriptor, replace(holder, rows_before=rows))
     finally:
         os.close(descriptor)
 

@@ -49,6 +49,12 @@ class Moments:
         return self._squares_d / max(self.count, 1)
 
 
+def has_statistics(folder: Path, manifest: CacheManifest) -> bool:
+    """Whether the statistics that the manifest names, if it names any, are there."""
+    path = folder / STATS_NAME
+    return manifest.stats_sha256 is None or (path.is_file() and sha256_of(path) == manifest.stats_sha256)
+
+
 def write_statistics(folder: Path, manifest: CacheManifest) -> str | None:
     """Write `stats.safetensors` (float64 `mean` and `variance`, int64 `count`) of the training shards.
 

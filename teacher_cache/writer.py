@@ -22,7 +22,7 @@ from teacher_cache.clock import Clock
 from teacher_cache.folder import JOURNAL_NAME
 from teacher_cache.journal import Journal
 from teacher_cache.plan import ShardPlan
-from teacher_cache.statistics import write_statistics
+from teacher_cache.statistics import has_statistics, write_statistics
 
 
 class CacheWriter:
@@ -57,6 +57,8 @@ class CacheWriter:
                 journal.delete()
             else:
                 journal.recover()
+        if self.manifest.complete and not has_statistics(self.folder, self.manifest):
+            self._write(self._with_statistics(self.manifest))
 
     @property
     def unsealed(self) -> list[ShardPlan]:
@@ -117,8 +119,11 @@ class CacheWriter:
         manifest = self.manifest.model_copy(update={"files": tuple(files)})
         if len(files) == len(order):
             # The statistics come with the last shard: a manifest that is complete has them.
-            manifest = manifest.model_copy(update={"stats_sha256": write_statistics(self.folder, manifest)})
+            manifest = self._with_statistics(manifest)
         self._write(manifest)
+
+    def _with_statistics(self, manifest: CacheManifest) -> CacheManifest:
+        return manifest.model_copy(update={"stats_sha256": write_statistics(self.folder, manifest)})
 
     def _write(self, manifest: CacheManifest) -> None:
         self.manifest = manifest.model_copy(update={"timings": self.clock.sums})

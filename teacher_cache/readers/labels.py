@@ -38,14 +38,14 @@ def _class_id(raw: object, task: TaskSpec) -> int:
 
 def _items(raw: object, task: TaskSpec) -> list[object]:
     if not isinstance(raw, list):
-        # Wrong content of a file, like any other label that is none.
+        # Not a TypeError: the fault is in the file, like that of any other label.
         raise ValueError(f"label {raw!r}: task {task.name} wants a list of classes")  # noqa: TRY004
     return raw
 
 
 def _value(raw: object, task: TaskSpec) -> float:
     if not isinstance(raw, int | float) or isinstance(raw, bool):
-        raise ValueError(f"label {raw!r}: task {task.name} wants a number")
+        raise ValueError(f"label {raw!r}: task {task.name} wants a number")  # noqa: TRY004
     low, high = task.value_range or (float("-inf"), float("inf"))
     if not low <= raw <= high:
         raise ValueError(f"label {raw}: task {task.name} wants a number from {low} to {high}")

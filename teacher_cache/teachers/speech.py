@@ -94,7 +94,7 @@ class SpeechTeacher:
             ]
         try:
             await asyncio.gather(*warm)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - four libraries load here, each with errors of its own
             await self.__aexit__(type(error), error, None)
             raise self._as_teacher_error(error) from None
         except asyncio.CancelledError:
@@ -164,7 +164,7 @@ def _encoder_shape(path: Path) -> tuple[int, int]:
     """
     with path.open("rb") as file:
         try:
-            _number(file, "I"), _name(file), _number(file, "I")
+            _skip_heading(file)
             for _ in range(_number(file, "I")):
                 name = _name(file)
                 dimensions = [_number(file, "I") for _ in range(_number(file, "B"))]
@@ -177,6 +177,12 @@ def _encoder_shape(path: Path) -> tuple[int, int]:
     raise TeacherError(
         f"{path} is no Whisper model of CTranslate2; run `make data`, or name a folder that has one"
     )
+
+
+def _skip_heading(file: BinaryIO) -> None:
+    _number(file, "I")
+    _name(file)
+    _number(file, "I")
 
 
 def _number(file: BinaryIO, kind: str) -> int:

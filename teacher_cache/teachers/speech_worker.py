@@ -103,7 +103,7 @@ class _Models:
         if len(sound) < _HEARD_RATE // 100:
             return Answer(error="the text gives no sound")
         mel_MF = self._mel(
-            sound, sampling_rate=_HEARD_RATE, padding=False, return_tensors="np"
+            sound, sampling_rate=_HEARD_RATE, padding="do_not_pad", return_tensors="np"
         ).input_features[0]
         frames = mel_MF.shape[1]
         padded_MF = np.pad(mel_MF, ((0, 0), (0, -frames % _PAD_FRAMES)), constant_values=mel_MF.max() - 2)

@@ -1,0 +1,106 @@
+"""teacher-shards: look at a teacher cache."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from schemas.console import EXIT_FAILED, run_command, say, show_json
+
+_FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+_JSON = click.option("--json", "as_json", is_flag=True, help="One object on standard output.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def group() -> None:
+    """Look at a teacher cache: what it holds, how far it is, whether its bytes are whole, how good it is."""
+
+
+@group.command()
+@_FOLDER
+@click.option("--rows", type=click.IntRange(0), default=3, show_default=True, help="First rows to show.")
+@_JSON
+def inspect(folder: Path, rows: int, *, as_json: bool) -> None:
+    """What a cache holds: teacher, request, sizes, first rows."""
+    from teacher_cache.inspection import inspect as inspect_cache
+
+    _show(inspect_cache(folder, rows), as_json=as_json)
+
+
+@group.command()
+@_FOLDER
+@_JSON
+def status(folder: Path, *, as_json: bool) -> None:
+    """How far a cache is, sealed and journalled, who writes to it, and when it will be done."""
+    from teacher_cache.inspection import status as status_of
+
+    _show(status_of(folder), as_json=as_json)
+
+
+@group.command()
+@_FOLDER
+@_JSON
+def verify(folder: Path, *, as_json: bool) -> None:
+    """Compare every checksum: one line a fault, and status 1 if there is any."""
+    from teacher_cache.inspection import faults
+
+    found = faults(folder)
+    if as_json:
+        show_json({"folder": str(folder), "whole": not found, "faults": found})
+    for line in found:
+        say(line)
+    if found:
+        sys.exit(EXIT_FAILED)
+    if not as_json:
+        say(f"{folder}: every checksum holds")
+
+
+@group.command()
+@_FOLDER
+@click.option(
+    "--folds", type=click.IntRange(2), default=5, show_default=True, help="Parts of the training split."
+)
+@_JSON
+def probe(folder: Path, folds: int, *, as_json: bool) -> None:
+    """How good the representations are: a linear probe with cross-validation, beside guessing."""
+    from teacher_cache.probe import probe as probe_cache
+
+    found = probe_cache(folder, folds)
+    if as_json:
+        show_json(found)
+        return
+    click.echo(
+        f"{found['task']}, {found['rows']} training rows, {found['folds']} folds, {found['metric']}: linear "
+        f"probe {found['mean']:.3f} ± {found['sd']:.3f}, {found['baseline_name']} {found['baseline']:.3f}"
+    )
+
+
+def _show(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show_json(found)
+    else:
+        for line in _lines(found):
+            click.echo(line)
+
+
+def _lines(found: dict[str, Any], indent: str = "") -> list[str]:
+    """Nested settings as indented lines; what is not known is left out."""
+    lines: list[str] = []
+    for name, value in found.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for item in value:
+                lines += [
+                    f"{indent}{name.removesuffix('s').replace('_', ' ')}:",
+                    *_lines(item, indent + "  "),
+                ]
+        elif value not in (None, {}, []):
+            lines.append(f"{indent}{name}: {value}")
+    return lines
+
+
+def main() -> None:
+    """Entry point of `teacher-shards`."""
+    run_command(group)
