@@ -1,5 +1,6 @@
 """`distill`: train a student beside an aligner that reads a teacher cache."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,9 @@ def distill(*, shards: Path, out: Path | None, quiet: bool, as_json: bool, **opt
 
 
 def _train(run: RunConfig, shards: Path, folder: Path, digest: str, *, quiet: bool) -> Any:
+    # OpenMP's threads spin while they wait: beside other work on the machine that costs a factor of four
+    # and more. The variable is read once, when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from distill.store import claimed
     from schemas.cache import open_cache
 
