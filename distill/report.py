@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
+from schemas.console import run_command
 from schemas.errors import ResultError
 from schemas.result import RESULT_NAME, RunResult, read_result
 
@@ -130,12 +133,16 @@ def report(folders: Sequence[Path]) -> None:
         show(task, runs)
 
 
+@click.command()
+@click.argument("folders", type=click.Path(path_type=Path), nargs=-1)
+def command(folders: tuple[Path, ...]) -> None:
+    """Print one table a task for every finished run below FOLDERS (data/results where none is given)."""
+    report(folders or (Path("data/results"),))
+
+
 def main() -> None:
     """`python -m distill.report FOLDER...`."""
-    from schemas.console import run_command
-
-    folders = [Path(argument) for argument in sys.argv[1:]] or [Path("data/results")]
-    run_command(lambda: report(folders))
+    run_command(command)
 
 
 if __name__ == "__main__":

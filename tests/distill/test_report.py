@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +68,15 @@ def test_noise_is_a_standard_error() -> None:
 def test_no_result_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match=r"no run\.json below"):
         report([tmp_path])
+
+
+def test_is_a_command(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    write_result(tmp_path / "plain", result(0.8, method="undistilled"))
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "distill.report", str(tmp_path)]
+    assert "undistilled student" in subprocess.check_output(command, cwd=root, text=True)
+    command[-1] = str(tmp_path / "empty")
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
