@@ -46,7 +46,7 @@ def fit(run: RunConfig, cache: TeacherCache, folder: Path, *, quiet: bool = Fals
         training, tokenizer = _set_up(run, cache, clock)
     steps = sum(training.material.num_rows["train"] for _ in passes(run))
     with (
-        (folder / METRICS_NAME).open("w", encoding="utf-8") as log,
+        (folder / METRICS_NAME).open("w", buffering=1, encoding="utf-8") as log,
         progress(f"distill {run.label}", steps, "rows", quiet=quiet) as advance,
     ):
         training.train(log, advance)
