@@ -1,0 +1,49 @@
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from distill.aligner import AlignerDims, TSAligner
+from distill.config import DistillationConfig
+from distill.losses.objective import aligner_objective
+from distill.tower import build_tower, parameter_groups
+from schemas.tasks import LabelKind
+
+DIMS = AlignerDims(teacher=12, hidden=8, manifold=12, outputs=2)
+
+
+def test_matrices_decay_and_nothing_else() -> None:
+    module = nn.ModuleDict({"aligner": TSAligner(DIMS), "words": nn.Embedding(5, 3), "norm": nn.LayerNorm(3)})
+    named = {id(one): name for name, one in module.named_parameters()}
+    decayed, plain = parameter_groups(module, 0.01)
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.01, 0.0)
+    decayed_names, plain_names = ({named[id(one)] for one in group["params"]} for group in (decayed, plain))
+    assert decayed_names | plain_names == set(named.values())
+    assert not decayed_names & plain_names
+    assert "aligner.projection.weight" in plain_names
+    assert all(name.endswith("weight") and "norm" not in name for name in decayed_names)
+    assert all("bias" in name or "norm" in name or "projection" in name for name in plain_names)
+
+
+def test_a_step_clips_moves_and_retracts(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
+    objective = aligner_objective(LabelKind.SINGLE, DistillationConfig())
+    tower = build_tower(accelerator, TSAligner(DIMS), objective, lr=0.01, weight_decay=0.01)
+    before = {name: one.detach().clone() for name, one in tower.module.named_parameters()}
+    norms = []
+    step = tower.optimiser.step
+
+    def watch() -> None:
+        gradients = [one.grad for one in tower.module.parameters() if one.grad is not None]
+        norms.append(torch.nn.utils.get_total_norm(gradients).item())
+        step()
+
+    monkeypatch.setattr(tower.optimiser, "step", watch)
+    total = objective(tower.forward(torch.randn(4, 12) * 100), None, torch.tensor([0, 1, 1, 0])).total
+    tower.step(accelerator, total * 1000)
+    assert norms == [pytest.approx(1.0, abs=1e-4)]
+    weight = tower.module.projection.weight.detach()
+    assert not torch.equal(weight, before["projection.weight"])
+    assert (weight @ weight.T - torch.eye(12)).abs().max() < 1e-5
+    assert all(one.grad is None for one in tower.module.parameters())
