@@ -3,8 +3,8 @@
 A row is two lists of lists of bytes. The ids of a token are packed to the fewest whole bits; of its k
 log-probabilities the first are kept as bfloat16 and a polynomial stands for the rest, with float32
 coefficients. The configurations are those that its README recommends: the "budget pick" (made for k = 50,
-here used for every k below 128) and the one "used for new captures" (k = 128). The file is written with pyarrow's
-defaults, as its writer does.
+here used for every k below 128) and the one "used for new captures" (k = 128). The file is written with
+pyarrow's defaults, as its writer does.
 
 Source: github.com/arcee-ai/DistillKit: README.md, sample_common.py, compression/; written anew after them.
 
