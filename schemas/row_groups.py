@@ -29,12 +29,12 @@ def _value_bytes(array: pa.Array) -> NDArray[np.int64]:
     if pa.types.is_null(kind):
         return np.zeros(len(array), np.int64)
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        return _filled(pc.binary_length(array))
+        return _lengths("binary_length", array)
     if pa.types.is_fixed_size_list(kind):
         width = kind.list_size * kind.value_type.bit_width // 8
         return array.is_valid().to_numpy(zero_copy_only=False) * np.int64(width)
     if pa.types.is_struct(kind):
-        return np.sum([_value_bytes(part) for part in array.flatten()], axis=0, dtype=np.int64)
+        return sum((_value_bytes(part) for part in array.flatten()), np.zeros(len(array), np.int64))
     if pa.types.is_list(kind):
         return _list_bytes(array)
     return array.is_valid().to_numpy(zero_copy_only=False) * np.int64(kind.bit_width // 8)
@@ -43,13 +43,15 @@ def _value_bytes(array: pa.Array) -> NDArray[np.int64]:
 def _list_bytes(array: pa.Array) -> NDArray[np.int64]:
     element = array.type.value_type
     if pa.types.is_integer(element) or pa.types.is_floating(element):
-        return _filled(pc.list_value_length(array)) * (element.bit_width // 8)
-    parents = pc.list_parent_indices(array).to_numpy()
+        return _lengths("list_value_length", array) * (element.bit_width // 8)
+    parents = pc.call_function("list_parent_indices", [array]).to_numpy()
     return np.bincount(parents, _value_bytes(array.flatten()), minlength=len(array)).astype(np.int64)
 
 
-def _filled(counts: pa.Array) -> NDArray[np.int64]:
-    return pc.fill_null(counts, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+def _lengths(function: str, array: pa.Array) -> NDArray[np.int64]:
+    return (
+        pc.fill_null(pc.call_function(function, [array]), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    )
 
 
 def group_bounds(sizes: NDArray[np.int64], limit: int = ROW_GROUP_BYTES) -> Iterator[tuple[int, int]]:
