@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from distill.dropout import cheapen
 from distill.losses.objective import Objective
 from distill.orthogonal import OrthogonalProjection, retract_all
 
@@ -50,6 +51,8 @@ def build_tower(
         lr: constant learning rate.
         weight_decay: on matrices; biases, norms and orthogonal weights have none.
     """
+    if accelerator.device.type == "cpu":
+        cheapen(module)
     # Fused needs every parameter on its device first.
     module.to(accelerator.device)
     optimiser = torch.optim.AdamW(parameter_groups(module, weight_decay), lr=lr, fused=True)
