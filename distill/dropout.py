@@ -13,16 +13,16 @@ _VALUES_A_DRAW = 4
 class CheapDropout(nn.Dropout):
     """Dropout whose probability is rounded to 1/65536."""
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Dropout has
         """Zero a share p of the values, any shape, and scale the others by 1 / (1 - p)."""
         if not self.training or self.p == 0:
-            return values
-        draws = torch.empty(-(-values.numel() // _VALUES_A_DRAW), dtype=torch.int64)
+            return input
+        draws = torch.empty(-(-input.numel() // _VALUES_A_DRAW), dtype=torch.int64)
         # From the lowest int64 on: the default leaves the sign, a bit of every fourth value, at 0.
         bits = draws.random_(torch.iinfo(torch.int64).min, None).view(torch.int16)
         dropped = round(self.p * _LEVELS)
-        kept = bits[: values.numel()].view(values.shape) >= dropped - _LEVELS // 2
-        return values * kept.to(values.dtype).mul_(_LEVELS / max(1, _LEVELS - dropped))
+        kept = bits[: input.numel()].view(input.shape) >= dropped - _LEVELS // 2
+        return input * kept.to(input.dtype).mul_(_LEVELS / max(1, _LEVELS - dropped))
 
 
 def cheapen(module: nn.Module) -> None:
