@@ -38,6 +38,7 @@ def trained(
     options = {
         "batch_size": 8,
         "lr": 1e-2,
+        "aligner_lr": 5e-3,
         "alpha": 0.2,
         "max_length": 32,
         "precision": "fp32",
@@ -70,7 +71,7 @@ def test_result_is_whole(trained: tuple[Path, RunResult], cache: TeacherCache) -
 def test_both_towers_learn(trained: tuple[Path, RunResult]) -> None:
     metrics = trained[1].metrics
     assert metrics["student"]["accuracy"] > metrics["majority"]["accuracy"] + 0.2
-    assert metrics["aligner"]["accuracy"] > 0.9
+    assert metrics["aligner_aux"]["accuracy"] > metrics["majority"]["accuracy"] + 0.2
 
 
 def test_each_step_logs_its_named_terms(trained: tuple[Path, RunResult]) -> None:
