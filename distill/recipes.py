@@ -40,7 +40,7 @@ class Recipe:
 PAPER = Recipe(epochs=10, batch_size=32, lr=2e-5, aligner_lr=3e-3)
 
 RECIPES: dict[str, Recipe] = {
-    "movie-sentiment": Recipe(epochs=2, batch_size=32, lr=5e-5, aligner_lr=1e-3),
+    "movie-sentiment": Recipe(epochs=2, batch_size=32, lr=1e-4, aligner_lr=1e-3),
 }
 
 
