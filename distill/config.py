@@ -35,7 +35,7 @@ class Method:
 METHODS: dict[str, Method] = {"undistilled": Method(distils=False), "armada": Method(distils=True)}
 MANIFOLDS = ("cosine", "euclid", "elementwise", "none")
 ALIGNERS = ("reference",)
-SCHEDULES = ("alternating",)
+SCHEDULES = ("alternating", "joint", "pretrained", "frozen")
 PROTOCOLS = ("held-out",)
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")

@@ -1,8 +1,4 @@
-"""Which tower trains when: a schedule is a list of passes over the training rows, so a new one is a new row.
-
-A pass that trains both towers would be the joint schedule; passes of the aligner alone before all others, the
-pretrained one.
-"""
+"""Which tower trains when: a schedule is a list of passes over the training rows; a new one is a new row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,4 +37,20 @@ def alternating(epochs: int) -> list[Pass]:
     ]
 
 
-SCHEDULES: dict[str, Schedule] = {"alternating": alternating}
+def joint(epochs: int) -> list[Pass]:
+    """Both towers on every batch: one forward of each, then each takes its step."""
+    return [Pass(epoch, 1, (ALIGNER, STUDENT)) for epoch in range(epochs)]
+
+
+def pretrained(epochs: int) -> list[Pass]:
+    """The aligner to its end first; then the student beside it, as it has become."""
+    return [*(Pass(epoch, 0, (ALIGNER,)) for epoch in range(epochs)), *student_only(epochs)]
+
+
+# In `frozen` nothing trains the aligner: it stays as it was drawn.
+SCHEDULES: dict[str, Schedule] = {
+    "alternating": alternating,
+    "joint": joint,
+    "pretrained": pretrained,
+    "frozen": student_only,
+}

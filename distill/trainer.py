@@ -92,6 +92,7 @@ def _towers(
         teacher=width, hidden=how.hidden_dim, manifold=how.manifold_dim or width, outputs=task.num_outputs
     )
     student, aligner = Student(backbone, dims.manifold), TSAligner(dims, how.aligner)
+    aligner.requires_grad_(any(ALIGNER in one.trains for one in passes(run)))
     return {
         ALIGNER: build_tower(
             accelerator, aligner, aligner_objective(kind, how), how.aligner_lr, run.weight_decay

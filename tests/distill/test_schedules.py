@@ -1,7 +1,17 @@
 import pytest
 
 from distill.config import SCHEDULES as NAMES
-from distill.schedules import ALIGNER, SCHEDULES, STUDENT, Pass, Schedule, alternating, student_only
+from distill.schedules import (
+    ALIGNER,
+    SCHEDULES,
+    STUDENT,
+    Pass,
+    Schedule,
+    alternating,
+    joint,
+    pretrained,
+    student_only,
+)
 
 
 def test_configuration_and_table_name_the_same_schedules() -> None:
@@ -19,4 +29,23 @@ def test_alternating_trains_the_aligner_first_in_each_epoch() -> None:
 
 @pytest.mark.parametrize("schedule", [*SCHEDULES.values()])
 def test_the_students_passes_are_those_of_an_undistilled_run(schedule: Schedule) -> None:
-    assert [one for one in schedule(3) if one.trains == (STUDENT,)] == student_only(3)
+    places = [(one.epoch, one.number) for one in schedule(3) if STUDENT in one.trains]
+    assert places == [(one.epoch, one.number) for one in student_only(3)]
+
+
+def test_joint_trains_both_on_every_batch() -> None:
+    assert [one.trains for one in joint(2)] == [(ALIGNER, STUDENT)] * 2
+
+
+def test_pretrained_ends_the_aligner_before_the_student_begins() -> None:
+    assert [one.trains for one in pretrained(3)] == [(ALIGNER,)] * 3 + [(STUDENT,)] * 3
+
+
+def test_frozen_never_trains_the_aligner() -> None:
+    assert all(ALIGNER not in one.trains for one in SCHEDULES["frozen"](3))
+
+
+@pytest.mark.parametrize("name", ["alternating", "joint", "pretrained"])
+def test_the_aligner_has_as_many_epochs_as_the_student(name: str) -> None:
+    for tower in (ALIGNER, STUDENT):
+        assert sorted(one.epoch for one in SCHEDULES[name](3) if tower in one.trains) == [0, 1, 2]
