@@ -9,6 +9,7 @@ import click
 from distill.config import (
     ALIGNERS,
     DEVICES,
+    LR_SCHEDULES,
     MANIFOLDS,
     METHODS,
     PRECISIONS,
@@ -52,10 +53,16 @@ def _choice(values: Any) -> click.Choice:
 @click.option("--standardise/--raw", default=None, help="Representations. [default: standardised for audio]")
 @click.option("--control", help="none, shuffle, or noise:SIGMA on the representations. [default: none]")
 @click.option("--epochs", type=int, help="Passes over the rows. [default: the recipe's]")
-@click.option("--batch-size", type=int, help="Rows a step. [default: the recipe's]")
+@click.option("--batch-size", type=int, help="Rows a batch. [default: the recipe's]")
+@click.option("--accumulate", type=int, default=1, help="Batches an optimiser step.")
 @click.option("--lr", type=float, help="Learning rate of the student. [default: the recipe's]")
 @click.option("--aligner-lr", type=float, help="Learning rate of the aligner. [default: the recipe's]")
+@click.option("--lr-schedule", type=_choice(LR_SCHEDULES), default="constant", help="Of both towers.")
+@click.option("--warmup", type=float, default=0.0, help="Share of the steps over which rates rise, 0 to 1.")
 @click.option("--weight-decay", type=float, help="On matrices. [default: the recipe's]")
+@click.option(
+    "--patience", type=int, help="Stop after this many epochs without a better one. [default: never]"
+)
 @click.option("--max-length", type=int, help="Tokens of a text. [default: the recipe's]")
 @click.option("--seed", type=int, default=42, help="Of weights, order, dropout, selection and controls.")
 @click.option("--limit-train", type=int, help="Train on this many rows. [default: all]")

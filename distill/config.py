@@ -37,6 +37,7 @@ MANIFOLDS = ("cosine", "euclid", "elementwise", "none")
 ALIGNERS = ("reference",)
 SCHEDULES = ("alternating", "joint", "pretrained", "frozen")
 PROTOCOLS = ("held-out",)
+LR_SCHEDULES = ("constant", "linear")
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -52,8 +53,12 @@ RULES: dict[str, _Rule] = {
     "temperature": _RATE,
     "epochs": _WHOLE,
     "batch_size": _WHOLE,
+    "accumulate": _WHOLE,
+    "patience": _WHOLE,
     "lr": _RATE,
     "aligner_lr": _RATE,
+    "lr_schedule": (lambda value: value in LR_SCHEDULES, f"one of {', '.join(LR_SCHEDULES)}"),
+    "warmup": (lambda value: 0 <= value <= 1, "a share of the steps, 0 to 1"),
     "weight_decay": _WEIGHT,
     "max_length": (lambda value: value >= 3, "at least 3 tokens"),
     "hidden_dim": _WHOLE,
@@ -131,9 +136,13 @@ class RunConfig(_Checked):
         method: row of METHODS.
         seed: of weights, order, dropout, selection and controls.
         epochs: over the training rows, for each tower.
-        batch_size: rows a step.
+        batch_size: rows a batch.
+        accumulate: batches an optimiser step.
         lr: learning rate of the student.
+        lr_schedule: how the learning rate of either tower goes over its steps.
+        warmup: share of a tower's steps over which its rate rises first.
         weight_decay: on matrices of both towers.
+        patience: epochs without a better student after which training stops; None never stops early.
         max_length: tokens of a text or pair.
         limit_train: rows to train on; None is all.
         protocol: which rows select the checkpoint and which are reported.
@@ -148,8 +157,12 @@ class RunConfig(_Checked):
     seed: int = 42
     epochs: int = 2
     batch_size: int = 32
+    accumulate: int = 1
     lr: float = 5e-5
+    lr_schedule: str = "constant"
+    warmup: float = 0.0
     weight_decay: float = 0.01
+    patience: int | None = None
     max_length: int = 128
     limit_train: int | None = None
     protocol: str = "held-out"

@@ -6,12 +6,16 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
+from distill.accumulation import Portion
 from distill.dropout import cheapen
 from distill.losses.objective import Objective
 from distill.orthogonal import OrthogonalProjection, retract_all
+from distill.rates import Rate, constant
 
 GRADIENT_NORM = 1.0
+_WHOLE = Portion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +27,41 @@ class Tower:
         forward: the module as accelerate prepared it.
         objective: that it learns.
         optimiser: of all its parameters.
+        scheduler: of its learning rate.
     """
 
     module: nn.Module
     forward: Any
     objective: Objective
     optimiser: Any
+    scheduler: LambdaLR
 
-    def step(self, accelerator: Accelerator, total: Tensor) -> None:
-        """Move the tower one step down its loss, its gradient's norm clipped at 1."""
-        accelerator.backward(total)
+    def step(self, accelerator: Accelerator, total: Tensor, portion: Portion = _WHOLE) -> None:
+        """Move the tower one step down its loss, its own gradient's norm clipped at 1.
+
+        Args:
+            accelerator: of the run.
+            total: loss of a batch.
+            portion: of the step that the batch is; all but the last only add their gradient.
+        """
+        accelerator.backward(total * portion.share)
+        if not portion.ends:
+            return
         accelerator.clip_grad_norm_(self.module.parameters(), GRADIENT_NORM)
         self.optimiser.step()
+        self.scheduler.step()
         self.optimiser.zero_grad()
         retract_all(self.module)
 
 
 def build_tower(
-    accelerator: Accelerator, module: nn.Module, objective: Objective, lr: float, weight_decay: float
+    accelerator: Accelerator,
+    module: nn.Module,
+    objective: Objective,
+    lr: float,
+    weight_decay: float,
+    *,
+    rate: Rate = constant,
 ) -> Tower:
     """Place a module on the device and give it an AdamW.
 
@@ -48,16 +69,18 @@ def build_tower(
         accelerator: of the run.
         module: the tower.
         objective: that it learns.
-        lr: constant learning rate.
+        lr: highest learning rate.
         weight_decay: on matrices; biases, norms and orthogonal weights have none.
+        rate: factor of the learning rate by step.
     """
     if accelerator.device.type == "cpu":
         cheapen(module)
     # Fused needs every parameter on its device first.
     module.to(accelerator.device)
     optimiser = torch.optim.AdamW(parameter_groups(module, weight_decay), lr=lr, fused=True)
+    scheduler = LambdaLR(optimiser, rate)
     forward, optimiser = accelerator.prepare(module, optimiser)
-    return Tower(module, forward, objective, optimiser)
+    return Tower(module, forward, objective, optimiser, scheduler)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from distill.aligner import AlignerDims, TSAligner
 from distill.clock import Clock
@@ -12,13 +13,20 @@ from distill.config import RunConfig, digest_of_run, options_of
 from distill.evaluate import answer, measured
 from distill.export import export_aligner, export_predictions, export_student, write_card
 from distill.hardware import find_hardware, peak_memory, versions
-from distill.losses.objective import aligner_objective, student_objective, undistilled_objective
+from distill.losses.objective import (
+    Objective,
+    aligner_objective,
+    student_objective,
+    undistilled_objective,
+)
 from distill.material import gather
 from distill.metrics import majority_outputs, measure
+from distill.notes import notes_of
+from distill.rates import rate_of
 from distill.schedules import ALIGNER, STUDENT
 from distill.student import Student, load_backbone, load_tokenizer
 from distill.tower import Tower, build_tower
-from distill.training import Training, passes
+from distill.training import Training, optimiser_steps, passes
 from distill.weights import digest_of_student
 from schemas.cache import TeacherCache
 from schemas.console import progress
@@ -73,20 +81,27 @@ def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock) -> tuple[Training
         material = gather(run, cache, task, tokenizer, hardware.device)
     # Precision is the run's own autocast: accelerate's is one for the whole process and copies outputs.
     accelerator = Accelerator(cpu=hardware.device.type == "cpu", mixed_precision="no")
-    towers = _towers(run, cache, task, backbone, accelerator)
+    towers = {
+        name: build_tower(
+            accelerator,
+            *learner,
+            run.weight_decay,
+            rate=rate_of(run.lr_schedule, run.warmup, optimiser_steps(run, material, name)),
+        )
+        for name, learner in _learners(run, task, backbone, cache.manifest.teacher.repr_dim).items()
+    }
     return Training(
         run=run, hardware=hardware, accelerator=accelerator, material=material, towers=towers, clock=clock
     ), tokenizer
 
 
-def _towers(
-    run: RunConfig, cache: TeacherCache, task: TaskSpec, backbone: Any, accelerator: Accelerator
-) -> dict[str, Tower]:
+def _learners(
+    run: RunConfig, task: TaskSpec, backbone: Any, width: int | None
+) -> dict[str, tuple[nn.Module, Objective, float]]:
+    """Module, objective and learning rate of each tower."""
     kind, how = task.label_kind, run.distillation
     if how is None:
-        student, objective = Student(backbone), undistilled_objective(kind)
-        return {STUDENT: build_tower(accelerator, student, objective, run.lr, run.weight_decay)}
-    width = cache.manifest.teacher.repr_dim
+        return {STUDENT: (Student(backbone), undistilled_objective(kind), run.lr)}
     assert width is not None, "gather refuses a cache without representations"
     dims = AlignerDims(
         teacher=width, hidden=how.hidden_dim, manifold=how.manifold_dim or width, outputs=task.num_outputs
@@ -94,10 +109,8 @@ def _towers(
     student, aligner = Student(backbone, dims.manifold), TSAligner(dims, how.aligner)
     aligner.requires_grad_(any(ALIGNER in one.trains for one in passes(run)))
     return {
-        ALIGNER: build_tower(
-            accelerator, aligner, aligner_objective(kind, how), how.aligner_lr, run.weight_decay
-        ),
-        STUDENT: build_tower(accelerator, student, student_objective(kind, how), run.lr, run.weight_decay),
+        ALIGNER: (aligner, aligner_objective(kind, how), how.aligner_lr),
+        STUDENT: (student, student_objective(kind, how), run.lr),
     }
 
 
@@ -145,7 +158,7 @@ def _result(training: Training, cache: TeacherCache, metrics: dict[str, dict[str
         peak_memory_bytes=peak_memory(training.hardware.device),
         versions=versions(),
         device=str(training.hardware),
-        notes=training.material.notes,
+        notes=(*training.material.notes, *notes_of(run, training.num_epochs)),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from distill.accumulation import Portion, num_steps, portion
 from distill.clock import Clock
 from distill.config import RunConfig
 from distill.evaluate import answer, measured
@@ -50,6 +51,7 @@ class Training:
         towers: by name; an undistilled run has no aligner.
         clock: of the run.
         best: checkpoint so far.
+        num_epochs: that the student has trained.
     """
 
     run: RunConfig
@@ -59,32 +61,37 @@ class Training:
     towers: dict[str, Tower]
     clock: Clock
     best: Best = field(default_factory=Best)
+    num_epochs: int = 0
 
     def train(self, log: TextIO, advance: Advance) -> None:
-        """Go through all passes of the schedule."""
+        """Go through all passes of the schedule, or until the student has not got better for too long."""
         for one in passes(self.run):
             self._go_through(one, log, advance)
             if STUDENT in one.trains:
                 with self.clock.part("selection"):
                     self._select(one.epoch)
+                self.num_epochs = one.epoch + 1
+                if self.num_epochs - self.best.epoch >= (self.run.patience or math.inf):
+                    return
 
     def _go_through(self, one: Pass, log: TextIO, advance: Advance) -> None:
         torch.manual_seed(_seed_of(self.run.seed, one))
         for name, tower in self.towers.items():
             tower.module.train(name in one.trains)
         batches = self.material.train.batches(one.epoch, one.number)
-        for step in range(self.material.train.order.num_batches(one.epoch, one.number)):
+        num_batches = self.material.train.order.num_batches(one.epoch, one.number)
+        for step in range(num_batches):
             with self.clock.part("data"):
                 batch = next(batches)
             with self.clock.part("+".join(one.trains)):
-                losses = self._step(batch, one.trains)
+                losses = self._step(batch, one.trains, portion(step, num_batches, self.run.accumulate))
                 values = _numbers(losses)
             place = {"epoch": one.epoch + 1, "step": step + 1}
             log.write(json.dumps({**place, **values}) + "\n")
             self._check(values, batch, place)
             advance(len(batch.rows_B), f"{one.trains[-1]} loss {values[f'{one.trains[-1]}/total']:.3f}")
 
-    def _step(self, batch: Batch, trains: tuple[str, ...]) -> dict[str, Losses]:
+    def _step(self, batch: Batch, trains: tuple[str, ...], part: Portion) -> dict[str, Losses]:
         losses = {}
         aligner, student = self.towers.get(ALIGNER), self.towers[STUDENT]
         seen = None
@@ -93,12 +100,12 @@ class Training:
                 seen = aligner.forward(batch.teacher_repr_BD)
             if ALIGNER in trains:
                 losses[ALIGNER] = aligner.objective(seen, None, batch.labels)
-                aligner.step(self.accelerator, losses[ALIGNER].total)
+                aligner.step(self.accelerator, losses[ALIGNER].total, part)
         if STUDENT in trains:
             with self.hardware.autocast():
                 view = student.forward(**batch.tokens)
             losses[STUDENT] = student.objective(view, seen, batch.labels)
-            student.step(self.accelerator, losses[STUDENT].total)
+            student.step(self.accelerator, losses[STUDENT].total, part)
         return losses
 
     def _check(self, values: dict[str, float], batch: Batch, place: dict[str, int]) -> None:
@@ -150,3 +157,10 @@ def passes(run: RunConfig) -> list[Pass]:
     """All passes of a run, in order."""
     schedule = SCHEDULES[run.distillation.schedule] if run.distillation else student_only
     return schedule(run.epochs)
+
+
+def optimiser_steps(run: RunConfig, material: Material, tower: str) -> int:
+    """Optimiser steps of a tower in a whole run."""
+    order = material.train.order
+    own = [one for one in passes(run) if tower in one.trains]
+    return sum(num_steps(order.num_batches(one.epoch, one.number), run.accumulate) for one in own)

@@ -25,6 +25,10 @@ GIVEN = {"task": "movie-sentiment", "student": "somewhere"}
         ("formulation", "own", "--formulation own: wanted one of reference, paper"),
         ("method", "magic", "--method magic: wanted one of undistilled, armada"),
         ("seed", -1, "--seed -1"),
+        ("accumulate", 0, "--accumulate 0: wanted a whole number of at least 1"),
+        ("warmup", 1.5, "--warmup 1.5: wanted a share of the steps, 0 to 1"),
+        ("lr_schedule", "cosine", "--lr-schedule cosine: wanted one of constant, linear"),
+        ("patience", 0, "--patience 0: wanted a whole number of at least 1"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_flag_and_what_is_wanted(name: str, value: Any, wanted: str) -> None:
@@ -35,7 +39,8 @@ def test_a_wrong_value_is_named_with_its_flag_and_what_is_wanted(name: str, valu
 
 
 def test_every_rule_is_about_an_option() -> None:
-    assert set(RULES) <= set(options_of(resolve({**GIVEN, "limit_train": 1, "manifold_dim": 1}, "audio")))
+    optional = {"limit_train": 1, "manifold_dim": 1, "patience": 1}
+    assert set(RULES) <= set(options_of(resolve({**GIVEN, **optional}, "audio")))
 
 
 def test_an_option_without_effect_is_refused() -> None:

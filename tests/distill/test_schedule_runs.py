@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distill import trainer
+from distill import trainer, training
 from distill.aligner import TSAligner
 from distill.config import resolve
+from distill.rates import rate_of
 from distill.schedules import SCHEDULES
 from distill.trainer import fit
 from schemas.cache import TeacherCache
@@ -70,3 +71,31 @@ def test_only_frozen_leaves_the_aligner_bit_for_bit(
     saved = load_file(folder / "aligner.safetensors")
     assert set(saved) == set(drawn)
     assert all(torch.equal(saved[name], drawn[name]) == (schedule == "frozen") for name in drawn)
+
+
+def test_accumulation_is_told_where_it_changes_batch_statistics(run: Run) -> None:
+    folder, result = run("euclid", accumulate=4, epochs=1)
+    assert towers(folder) == "a" * 6 + "s" * 6
+    assert len(result.notes) == 1
+    assert result.notes[0].startswith("batch statistics are of 16 rows: the two means of the euclid loss")
+    assert result.notes[0].endswith("not of the 4 batches of an optimiser step")
+    assert run("elementwise", accumulate=4, epochs=1, manifold="elementwise")[1].notes == ()
+
+
+def test_patience_stops_after_epochs_without_a_better_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([0.5, 0.7, 0.7, 0.6, 0.9])
+    monkeypatch.setattr(training, "measured", lambda *_: {"student": {"accuracy": next(values)}})
+    folder, result = run(epochs=5, patience=2)
+    assert towers(folder) == ("a" * 6 + "s" * 6) * 4
+    assert result.selection == {"epoch": 2, "metric": "accuracy", "value": 0.7}
+    assert result.notes == ("stopped after 4 of 5 epochs: 2 in a row were no better",)
+
+
+@pytest.mark.parametrize(("schedule", "wanted"), [("alternating", [4, 4]), ("frozen", [0, 4])])
+def test_each_tower_has_the_rate_of_its_own_steps(
+    run: Run, monkeypatch: pytest.MonkeyPatch, schedule: str, wanted: list[int]
+) -> None:
+    asked = []
+    monkeypatch.setattr(trainer, "rate_of", lambda *given: asked.append(given) or rate_of(*given))
+    run(schedule=schedule, accumulate=4, lr_schedule="linear", warmup=0.5)
+    assert asked == [("linear", 0.5, steps) for steps in wanted]
