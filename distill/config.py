@@ -36,7 +36,7 @@ METHODS: dict[str, Method] = {"undistilled": Method(distils=False), "armada": Me
 MANIFOLDS = ("cosine", "euclid", "elementwise", "none")
 ALIGNERS = ("reference",)
 SCHEDULES = ("alternating", "joint", "pretrained", "frozen")
-PROTOCOLS = ("held-out",)
+PROTOCOLS = ("held-out", "paper-dev")
 LR_SCHEDULES = ("constant", "linear")
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")

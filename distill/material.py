@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from distill.config import RunConfig
 from distill.order import Order
-from distill.protocol import held_out
+from distill.protocol import PROTOCOLS
 from distill.representations import representations_of
 from distill.shards import Stream
 from distill.split import Split
@@ -71,13 +71,15 @@ def gather(
     train = _source(Split(cache, "train", task), run, tokenizer, device)
     report = _source(Split(cache, "validation", task), run, tokenizer, device)
     usable_R = train.usable_R & train.taught_R if run.distillation else train.usable_R
-    division = held_out(train.stream.tokens.id_hashes, usable_R, run.seed, run.limit_train)
+    division = PROTOCOLS[run.protocol](train.stream.tokens.id_hashes, usable_R, run.seed, run.limit_train)
     if not division.train_R.any():
         raise CacheError(_nothing_left(cache, train))
+    reported = _keep(report.stream, report.usable_R, _EVALUATION_BATCH)
+    held = division.select_R
     return Material(
         train=_keep(train.stream, division.train_R, run.batch_size),
-        select=_keep(train.stream, division.select_R, _EVALUATION_BATCH),
-        report=_keep(report.stream, report.usable_R, _EVALUATION_BATCH),
+        select=reported if held is None else _keep(train.stream, held, _EVALUATION_BATCH),
+        report=reported,
         reports_aligner=run.distillation is not None and bool(report.taught_R[report.usable_R].all()),
         train_labels=train.stream.labels[division.train_R],
         notes=tuple(_notes(run, train, report)),

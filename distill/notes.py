@@ -15,6 +15,8 @@ def notes_of(run: RunConfig, num_epochs: int) -> Iterator[str]:
         num_epochs: that were trained.
     """
     how = run.distillation
+    if run.protocol == "paper-dev":
+        yield "the reported rows chose the checkpoint: the best of its epochs, as in the authors' code"
     if run.accumulate > 1 and how and how.manifold in _CENTROID_LOSSES:
         yield (
             f"batch statistics are of {run.batch_size} rows: the two means of the {how.manifold} loss are "

@@ -6,6 +6,7 @@ larger `--limit-train` keeps the rows of a smaller one.
 Letters: R rows of the split.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +21,14 @@ class Division:
 
     Attributes:
         train_R: rows to learn from.
-        select_R: rows that choose the checkpoint.
+        select_R: rows that choose the checkpoint; None leaves that to the reported rows.
     """
 
     train_R: NDArray[np.bool_]
-    select_R: NDArray[np.bool_]
+    select_R: NDArray[np.bool_] | None
+
+
+Protocol = Callable[[NDArray[np.uint64], NDArray[np.bool_], int, int | None], Division]
 
 
 def held_out(
@@ -38,11 +42,35 @@ def held_out(
         seed: of the run.
         limit: rows to train on; None is all.
     """
-    usable = np.flatnonzero(usable_R)
-    ordered = usable[np.argsort(_mix(id_hashes_R[usable], seed), kind="stable")]
+    ordered = _ordered(id_hashes_R, usable_R, seed)
     num_held = -(-len(ordered) // HELD_OUT_SHARE)
     held, rest = ordered[:num_held], ordered[num_held:]
     return Division(_mask(len(usable_R), rest[:limit]), _mask(len(usable_R), held))
+
+
+def paper_dev(
+    id_hashes_R: NDArray[np.uint64], usable_R: NDArray[np.bool_], seed: int, limit: int | None
+) -> Division:
+    """Train on all usable rows, or the first `limit`, and choose by the rows that are reported.
+
+    The result is the best of as many tries as there are epochs, on the rows that judge it: what the authors'
+    code does, for comparison with the paper's numbers only.
+
+    Args:
+        id_hashes_R: of the examples' ids.
+        usable_R: rows that can be learnt from.
+        seed: of the run.
+        limit: rows to train on; None is all.
+    """
+    return Division(_mask(len(usable_R), _ordered(id_hashes_R, usable_R, seed)[:limit]), None)
+
+
+PROTOCOLS: dict[str, Protocol] = {"held-out": held_out, "paper-dev": paper_dev}
+
+
+def _ordered(id_hashes_R: NDArray[np.uint64], usable_R: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+    usable = np.flatnonzero(usable_R)
+    return usable[np.argsort(_mix(id_hashes_R[usable], seed), kind="stable")]
 
 
 def _mask(size: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -2,7 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.protocol import held_out
+from distill.config import PROTOCOLS as NAMES
+from distill.protocol import PROTOCOLS, held_out, paper_dev
 
 HASHES = np.random.default_rng(0).integers(0, 2**64, 500, np.uint64)
 ALL = np.ones(500, bool)
@@ -40,3 +41,18 @@ def test_unusable_rows_are_in_neither() -> None:
     usable[::3] = False
     division = held_out(HASHES, usable, 0, None)
     assert not (division.train_R | division.select_R)[::3].any()
+
+
+def test_configuration_and_table_name_the_same_protocols() -> None:
+    assert set(NAMES) == set(PROTOCOLS)
+
+
+def test_paper_dev_holds_nothing_out() -> None:
+    usable = ALL.copy()
+    usable[::3] = False
+    division = paper_dev(HASHES, usable, 0, None)
+    assert division.select_R is None
+    assert np.array_equal(division.train_R, usable)
+    small, large = (paper_dev(HASHES, usable, 0, limit).train_R for limit in (50, 200))
+    assert small.sum() == 50
+    assert (small <= large).all()

@@ -99,3 +99,13 @@ def test_each_tower_has_the_rate_of_its_own_steps(
     monkeypatch.setattr(trainer, "rate_of", lambda *given: asked.append(given) or rate_of(*given))
     run(schedule=schedule, accumulate=4, lr_schedule="linear", warmup=0.5)
     assert asked == [("linear", 0.5, steps) for steps in wanted]
+
+
+def test_paper_dev_chooses_by_the_rows_it_reports(run: Run, cache: TeacherCache) -> None:
+    _, result = run(protocol="paper-dev")
+    assert result.protocol == "paper-dev"
+    assert result.num_rows == {"train": 96, "select": 32, "report": 32}
+    assert result.selection["value"] == result.metrics["student"]["accuracy"]
+    assert result.notes == (
+        "the reported rows chose the checkpoint: the best of its epochs, as in the authors' code",
+    )
