@@ -1,0 +1,98 @@
+"""The journal: what was appended is there, whatever a dying process left behind it."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import CacheError
+from teacher_cache.journal import Journal
+
+SCHEMA = pa.schema([("example_id", pa.string()), ("value", pa.int64())])
+
+
+def batch(*values: int) -> pa.RecordBatch:
+    return pa.record_batch([[f"row-{value}" for value in values], list(values)], schema=SCHEMA)
+
+
+def values(journal: Journal) -> list[list[int]]:
+    return [found.column("value").to_pylist() for _, found in journal.frames()]
+
+
+def opened(path: Path, fingerprint: str = "f" * 64) -> Journal:
+    journal = Journal(path, SCHEMA, fingerprint)
+    journal.recover()
+    return journal
+
+
+def test_what_was_appended_is_read_in_order(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "a.journal")
+    journal.append([batch(1, 2), batch(3)])
+    journal.append([batch(4)])
+
+    assert values(opened(tmp_path / "a.journal")) == [[1, 2], [3], [4]]
+
+
+def test_a_batch_is_found_at_its_offset(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "a.journal")
+    journal.append([batch(1, 2), batch(3)])
+    offsets = [offset for offset, _ in journal.frames()]
+
+    assert journal.batch_at(journal.map(), offsets[1]).equals(batch(3))
+
+
+def test_a_journal_that_was_never_written_is_empty(tmp_path: Path) -> None:
+    assert values(opened(tmp_path / "a.journal")) == []
+
+
+def test_every_cut_keeps_the_whole_frames_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    journal = opened(path)
+    sizes = []
+    for value in range(3):
+        journal.append([batch(value)])
+        sizes.append(path.stat().st_size)
+    whole = path.read_bytes()
+    for cut in range(0, len(whole), 7):
+        path.write_bytes(whole[:cut])
+        recovered = opened(path)
+        kept = sum(size <= cut for size in sizes)
+        assert values(recovered) == [[value] for value in range(kept)]
+        recovered.append([batch(99)])
+        assert values(opened(path)) == [*([value] for value in range(kept)), [99]]
+
+
+@given(data=st.data())
+def test_a_changed_byte_costs_its_frame_and_what_follows(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "a.journal"
+    journal = opened(path)
+    journal.append([batch(1)])
+    first = path.stat().st_size
+    journal.append([batch(2)])
+    damaged = bytearray(path.read_bytes())
+    position = data.draw(st.integers(first, len(damaged) - 1))
+    damaged[position] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(damaged)
+
+    # Bytes that only pad the message may change without changing a value; nothing else may.
+    assert values(opened(path)) == [[1]]
+
+
+def test_the_journal_of_another_cache_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path / "a.journal").append([batch(1)])
+
+    with pytest.raises(CacheError, match=r"a.journal belongs to another cache"):
+        opened(tmp_path / "a.journal", "0" * 64)
+
+
+def test_a_deleted_journal_begins_anew(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "a.journal")
+    journal.append([batch(1)])
+    journal.delete()
+    journal.append([batch(2)])
+
+    assert values(opened(tmp_path / "a.journal")) == [[2]]
