@@ -3,11 +3,14 @@
 Letters: B batch, D width of the representation, H width of the aligner, C outputs, P manifold.
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from distill.config import DistillationConfig
 from distill.orthogonal import OrthogonalProjection
+from distill.readings import READINGS, Reading
 from distill.view import View
 
 DROPOUT = 0.1
@@ -31,51 +34,66 @@ class AlignerDims:
     outputs: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One reading of the paper, as differences between aligners.
+def dims_of(distillation: DistillationConfig, teacher: int, outputs: int) -> AlignerDims:
+    """The widths of a run's aligner.
 
-    Attributes:
-        num_layers: ReLU layers of the encoder.
-        projects_hidden: the projection reads the encoder's output; else the representation itself.
-        head_dropout: before each head.
+    Args:
+        distillation: H and, where given, P.
+        teacher: D, of the cached representation.
+        outputs: C.
     """
-
-    num_layers: int = 2
-    projects_hidden: bool = False
-    head_dropout: float = DROPOUT
-
-
-READINGS: dict[str, Reading] = {"reference": Reading()}
+    manifold = distillation.manifold_dim or teacher
+    if READINGS[distillation.aligner].projected == "nothing":
+        manifold = distillation.hidden_dim
+    return AlignerDims(teacher=teacher, hidden=distillation.hidden_dim, manifold=manifold, outputs=outputs)
 
 
 class TSAligner(nn.Module):
-    """Encoder, output head, orthogonal projection and auxiliary head.
+    """Encoder and output head; orthogonal projection and auxiliary head where the reading has them.
 
     Args:
         dims: widths.
         reading: row of READINGS.
 
-    Source: arXiv 2603.10877, section 3.2 and the authors' code; docs/paper-map.md.
+    Source: arXiv 2603.10877, section 3.2, Table 11 and the authors' code; docs/paper-map.md.
     """
 
     def __init__(self, dims: AlignerDims, reading: str = "reference") -> None:
         super().__init__()
         row = READINGS[reading]
-        self.projects_hidden = row.projects_hidden
-        widths = [dims.teacher, *[dims.hidden] * row.num_layers]
+        self.projects_hidden = row.projected == "hidden"
+        widths = [dims.teacher, *[dims.hidden] * num_layers_of(row, dims)]
         self.encoder = nn.Sequential(*map(_layer, widths, widths[1:]))
         self.output_head = head(dims.hidden, dims.outputs, row.head_dropout)
-        projected = dims.hidden if row.projects_hidden else dims.teacher
-        self.projection = OrthogonalProjection(projected, dims.manifold)
-        self.aux_head = head(dims.manifold, dims.outputs, row.head_dropout)
+        self.projection: OrthogonalProjection | None = None
+        self.aux_head: nn.Sequential | None = None
+        if row.projected != "nothing":
+            projected = dims.hidden if self.projects_hidden else dims.teacher
+            self.projection = OrthogonalProjection(projected, dims.manifold)
+            self.aux_head = head(dims.manifold, dims.outputs, row.head_dropout)
         self.apply(initialise)
 
     def forward(self, teacher_repr_BD: Tensor) -> View:
         """Answer for a batch of representations, (B, D)."""
         hidden_BH = self.encoder(teacher_repr_BD)
+        if self.projection is None or self.aux_head is None:
+            return View(self.output_head(hidden_BH), None, hidden_BH)
         latent_BP = self.projection(hidden_BH if self.projects_hidden else teacher_repr_BD)
         return View(self.output_head(hidden_BH), self.aux_head(latent_BP), latent_BP)
+
+
+def num_layers_of(reading: Reading, dims: AlignerDims) -> int:
+    """Layers of an encoder.
+
+    Where nothing is projected, as many more as replace the parameters of the reference aligner's projection,
+    square on the representation, and of its auxiliary head, rounded up.
+
+    Source: arXiv 2603.10877, Table 11; how layers are added is ours.
+    """
+    if reading.projected != "nothing":
+        return reading.num_layers
+    replaced = dims.teacher * dims.teacher + dims.teacher * dims.outputs + dims.outputs
+    return reading.num_layers + math.ceil(replaced / (dims.hidden * dims.hidden + dims.hidden))
 
 
 def head(in_features: int, out_features: int, dropout: float = DROPOUT) -> nn.Sequential:

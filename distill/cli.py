@@ -41,8 +41,8 @@ def _choice(values: Any) -> click.Choice:
     "--formulation", type=_choice(Formulation), help="Losses as in the authors' code, or the paper."
 )
 @click.option("--aligner", type=_choice(ALIGNERS), help="Architecture of the aligner. [default: reference]")
-@click.option("--hidden-dim", type=int, help="Width of the aligner. [default: 768]")
-@click.option("--manifold-dim", type=int, help="Width of the shared space. [default: the representation's]")
+@click.option("--hidden-dim", type=int, help="Width of the aligner. [default: its own]")
+@click.option("--manifold-dim", type=int, help="Width of the shared space. [default: the aligner's own]")
 @click.option("--schedule", type=_choice(SCHEDULES), help="Which tower trains when. [default: alternating]")
 @click.option(
     "--alpha", type=float, help="Share of matching against the task, 0 to 1. [default: the recipe's]"

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from distill.readings import READINGS
 from distill.recipes import recipe_for
 from schemas.errors import ConfigError
 
@@ -34,7 +35,7 @@ class Method:
 
 METHODS: dict[str, Method] = {"undistilled": Method(distils=False), "armada": Method(distils=True)}
 MANIFOLDS = ("cosine", "euclid", "elementwise", "none")
-ALIGNERS = ("reference",)
+ALIGNERS = tuple(READINGS)
 SCHEDULES = ("alternating", "joint", "pretrained", "frozen")
 PROTOCOLS = ("held-out", "paper-dev")
 LR_SCHEDULES = ("constant", "linear")
@@ -201,11 +202,28 @@ def resolve(given: Mapping[str, Any], modality: str) -> RunConfig:
     recipe = asdict(recipe_for(given["task"]))
     distillation = None
     if METHODS[method].distils:
-        values = {"standardise": modality == "audio", **recipe, **given}
+        values = {"standardise": modality == "audio", **recipe, **_of_aligner(given), **given}
         distillation = DistillationConfig(**_only(_DISTILLATION_OPTIONS, values))
     elif idle := sorted(_DISTILLATION_OPTIONS & set(given)):
         raise ConfigError(f"--{idle[0].replace('_', '-')} has no effect with --method {method}; leave it out")
     return RunConfig(**_only(_RUN_OPTIONS, {**recipe, **given}), distillation=distillation)
+
+
+def _of_aligner(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What an aligner has where nothing else is given, and a refusal of what it cannot have."""
+    name = given.get("aligner", "reference")
+    if name not in READINGS:
+        raise ConfigError(f"--aligner {name}: wanted {RULES['aligner'][1]}")
+    reading = READINGS[name]
+    widths = {"hidden_dim": reading.hidden_dim, "manifold_dim": reading.manifold_dim}
+    if reading.projected != "nothing":
+        return widths
+    if idle := [option for option in ("manifold_dim", "gamma") if given.get(option)]:
+        flag = idle[0].replace("_", "-")
+        raise ConfigError(
+            f"--{flag} has no effect with --aligner {name}, which projects nothing; leave it out"
+        )
+    return {**widths, "gamma": 0.0}
 
 
 def _only(names: frozenset[str], values: Mapping[str, Any]) -> dict[str, Any]:

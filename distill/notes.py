@@ -22,7 +22,7 @@ def notes_of(run: RunConfig, num_epochs: int) -> Iterator[str]:
             f"batch statistics are of {run.batch_size} rows: the two means of the {how.manifold} loss are "
             f"those of each batch, not of the {run.accumulate} batches of an optimiser step"
         )
-    if how and (how.formulation, how.manifold) == (Formulation.PAPER, "cosine"):
+    if how and (how.formulation, how.manifold) == (Formulation.PAPER, "cosine") and how.beta:
         yield "this cosine is an inner product, unbounded below; metrics.jsonl has the norms of both means"
     if num_epochs < run.epochs:
         yield f"stopped after {num_epochs} of {run.epochs} epochs: {run.patience} in a row were no better"

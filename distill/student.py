@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from distill.aligner import head, initialise
+from distill.orthogonal import OrthogonalProjection
+from distill.readings import READINGS
 from distill.view import View
 from distill.weights import is_hub_name
 from schemas.errors import StudentError
@@ -37,28 +39,36 @@ class Student(nn.Module):
     Args:
         backbone: a plain `AutoModelForSequenceClassification`; all that is kept after training.
         manifold_dim: P; None gives a student without projection and auxiliary head.
+        reading: row of READINGS, of the aligner beside it.
     """
 
-    def __init__(self, backbone: Any, manifold_dim: int | None = None) -> None:
+    def __init__(self, backbone: Any, manifold_dim: int | None = None, reading: str = "reference") -> None:
         super().__init__()
         self.backbone = backbone
         self.pooler = POOLERS[backbone.config.model_type]
-        self.projection: nn.Linear | None = None
+        self.projection: nn.Module | None = None
         self.aux_head: nn.Sequential | None = None
         if manifold_dim is not None:
-            self.projection = nn.Linear(backbone.config.hidden_size, manifold_dim, bias=False)
-            self.aux_head = head(manifold_dim, backbone.config.num_labels)
-            self.projection.apply(initialise)
-            self.aux_head.apply(initialise)
+            row, width = READINGS[reading], backbone.config.hidden_size
+            self.projection = _projection(width, manifold_dim, orthogonal=row.orthogonal_student)
+            if row.projected != "nothing":
+                self.aux_head = head(manifold_dim, backbone.config.num_labels, row.head_dropout)
+                self.aux_head.apply(initialise)
 
     def forward(self, **tokens: Tensor) -> View:
         """Answer for a batch: `input_ids`, `attention_mask` and, for pairs, `token_type_ids`, each (B, T)."""
         pooled_BD = self.pooler(self.backbone, tokens)
         logits_BC = self.backbone.classifier(self.backbone.dropout(pooled_BD))
-        if self.projection is None or self.aux_head is None:
+        if self.projection is None:
             return View(logits_BC)
         latent_BP = self.projection(pooled_BD)
-        return View(logits_BC, self.aux_head(latent_BP), latent_BP)
+        return View(logits_BC, None if self.aux_head is None else self.aux_head(latent_BP), latent_BP)
+
+
+def _projection(width: int, manifold_dim: int, *, orthogonal: bool) -> nn.Module:
+    if orthogonal:
+        return OrthogonalProjection(width, manifold_dim)
+    return nn.Linear(width, manifold_dim, bias=False).apply(initialise)
 
 
 def load_backbone(student: str, task: TaskSpec) -> Any:

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from distill.aligner import AlignerDims, TSAligner
+from distill.aligner import TSAligner, dims_of
 from distill.clock import Clock
 from distill.config import RunConfig, digest_of_run, options_of
 from distill.evaluate import answer, measured
@@ -103,10 +103,8 @@ def _learners(
     if how is None:
         return {STUDENT: (Student(backbone), undistilled_objective(kind), run.lr)}
     assert width is not None, "gather refuses a cache without representations"
-    dims = AlignerDims(
-        teacher=width, hidden=how.hidden_dim, manifold=how.manifold_dim or width, outputs=task.num_outputs
-    )
-    student, aligner = Student(backbone, dims.manifold), TSAligner(dims, how.aligner)
+    dims = dims_of(how, width, task.num_outputs)
+    student, aligner = Student(backbone, dims.manifold, how.aligner), TSAligner(dims, how.aligner)
     aligner.requires_grad_(any(ALIGNER in one.trains for one in passes(run)))
     return {
         ALIGNER: (aligner, aligner_objective(kind, how), how.aligner_lr),

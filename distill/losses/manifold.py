@@ -140,6 +140,22 @@ def paper_elementwise_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     return vector_norm(student_BP - aligner_BP, dim=1).mean()
 
 
+def centroid_norm(latent_BP: Tensor) -> Tensor:
+    """Say how long a batch's mean is; the paper's cosine falls without end as the two means grow.
+
+    Length over P of the mean over B.
+
+    Args:
+        latent_BP: projection of either tower, float, (B, P).
+
+    Returns:
+        Scalar >= 0, manifold units, without gradient.
+
+    Source: ours; a run with the unnormalised eq. 3 reports it; docs/decisions/0001.
+    """
+    return vector_norm(latent_BP.detach().float().mean(dim=0))
+
+
 MANIFOLD_LOSSES: dict[tuple[Formulation, str], ManifoldLoss] = {
     (Formulation.REFERENCE, "cosine"): cosine_loss,
     (Formulation.REFERENCE, "euclid"): euclid_loss,

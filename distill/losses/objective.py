@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from distill.config import DistillationConfig
-from distill.losses.manifold import MANIFOLD_LOSSES
+from distill.config import DistillationConfig, Formulation
+from distill.losses.manifold import MANIFOLD_LOSSES, centroid_norm
 from distill.losses.matching import MATCHING_LOSSES, PHIS
 from distill.losses.task import TASK_LOSSES
 from distill.view import View
@@ -50,9 +50,15 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A weighted sum of named terms. A term of weight 0 is not in it, so it costs and changes nothing."""
+    """A weighted sum of named terms. A term of weight 0 is not in it, so it costs and changes nothing.
+
+    Attributes:
+        terms: that are summed.
+        watched: reported beside them and in no sum; their weight is 0.
+    """
 
     terms: tuple[Term, ...]
+    watched: tuple[Term, ...] = ()
 
     def __call__(self, view: View, aligner: View | None, labels: Tensor) -> Losses:
         """Value of every term and of their weighted sum.
@@ -68,7 +74,7 @@ class Objective:
         Raises:
             ShapeError: the towers' tensors, or the labels, do not fit.
         """
-        values = {term.name: term.value(view, aligner, labels) for term in self.terms}
+        values = {term.name: term.value(view, aligner, labels) for term in (*self.terms, *self.watched)}
         first, *others = (term.weight * values[term.name] for term in self.terms)
         return Losses(sum(others, first), {name: value.detach() for name, value in values.items()})
 
@@ -78,9 +84,9 @@ class Objective:
         return any(term.name not in ("task", "task_aux") for term in self.terms)
 
 
-def weighted(*terms: Term) -> Objective:
+def weighted(*terms: Term, watched: tuple[Term, ...] = ()) -> Objective:
     """The objective of these terms, those of weight 0 left out."""
-    return Objective(tuple(term for term in terms if term.weight != 0))
+    return Objective(tuple(term for term in terms if term.weight != 0), watched)
 
 
 def undistilled_objective(kind: LabelKind) -> Objective:
@@ -125,7 +131,8 @@ def student_objective(kind: LabelKind, distillation: DistillationConfig) -> Obje
         distillation: alpha, beta, gamma, temperature, formulation, manifold.
 
     Returns:
-        Terms `task`, `match`, `task_aux`, `match_aux`, `manifold`.
+        Terms `task`, `match`, `task_aux`, `match_aux`, `manifold`; the norms of both batch means beside the
+        paper's cosine, which has no lower bound without them.
 
     Source: arXiv 2603.10877, eq. 2 and section 3.3.
     """
@@ -136,6 +143,7 @@ def student_objective(kind: LabelKind, distillation: DistillationConfig) -> Obje
         _task_aux(kind, gamma * (1 - alpha)),
         _match_aux(kind, distillation, gamma * alpha),
         *_manifold(distillation),
+        watched=_norms(distillation),
     )
 
 
@@ -177,6 +185,16 @@ def _manifold(distillation: DistillationConfig) -> tuple[Term, ...]:
         return loss(_there(view.latent_BP), _there(_there(aligner).latent_BP))
 
     return (Term("manifold", distillation.beta, value),)
+
+
+def _norms(distillation: DistillationConfig) -> tuple[Term, ...]:
+    unbounded = (distillation.formulation, distillation.manifold) == (Formulation.PAPER, "cosine")
+    if not unbounded or distillation.beta == 0:
+        return ()
+    return (
+        Term("student_norm", 0.0, lambda view, _, __: centroid_norm(_there(view.latent_BP))),
+        Term("aligner_norm", 0.0, lambda _, aligner, __: centroid_norm(_there(_there(aligner).latent_BP))),
+    )
 
 
 def _there(value: Part | None) -> Part:

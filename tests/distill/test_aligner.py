@@ -1,6 +1,12 @@
+import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 
-from distill.aligner import AlignerDims, TSAligner
+from distill.aligner import AlignerDims, TSAligner, dims_of
+from distill.config import resolve
+from distill.readings import READINGS
 
 PAPER_SIZES = AlignerDims(teacher=1024, hidden=768, manifold=1024, outputs=2)
 
@@ -38,3 +44,69 @@ def test_initial_weights() -> None:
             assert part.abs().max() == 0
         elif "projection" not in name and part.numel() > 10_000:
             assert abs(part.std().item() - 0.02) < 1e-3
+
+
+def num_parameters(module: nn.Module) -> int:
+    return sum(part.numel() for part in module.parameters())
+
+
+def dims(aligner: str, **given: int) -> AlignerDims:
+    options = {"task": "movie-sentiment", "student": "somewhere", "aligner": aligner, **given}
+    distillation = resolve(options, "image").distillation
+    assert distillation is not None
+    return dims_of(distillation, teacher=1024, outputs=2)
+
+
+def test_paper_has_the_size_that_the_text_gives_for_encoder_and_head() -> None:
+    assert dims("paper") == AlignerDims(teacher=1024, hidden=512, manifold=768, outputs=2)
+    aligner = TSAligner(dims("paper"), "paper")
+    size = num_parameters(aligner.encoder) + num_parameters(aligner.output_head)
+    assert size == 1024 * 512 + 512 + 512 * 512 + 512 + 512 * 2 + 2 == 788_482
+    assert num_parameters(aligner) == size + 512 * 768 + 768 * 2 + 2
+
+
+def test_paper_projects_what_the_encoder_made() -> None:
+    torch.manual_seed(0)
+    aligner, values = TSAligner(dims("paper", hidden_dim=32), "paper").eval(), torch.randn(5, 1024)
+    view = aligner(values)
+    hidden = aligner.encoder(values)
+    assert torch.allclose(view.latent_BP, aligner.projection(hidden))
+    assert torch.allclose(view.logits_BC, aligner.output_head(hidden))
+    assert torch.allclose(view.aux_logits_BC, aligner.aux_head(view.latent_BP))
+
+
+def test_widths_can_be_set() -> None:
+    assert dims("paper", hidden_dim=64, manifold_dim=128) == AlignerDims(
+        teacher=1024, hidden=64, manifold=128, outputs=2
+    )
+    assert dims("reference") == PAPER_SIZES
+    assert dims("capacity-matched", hidden_dim=64).manifold == 64
+
+
+def test_capacity_matched_is_deeper_without_projection_and_auxiliary_head() -> None:
+    aligner = TSAligner(dims("capacity-matched"), "capacity-matched")
+    assert len(aligner.encoder) == 4
+    assert num_parameters(aligner) == 1024 * 768 + 768 + 3 * (768 * 768 + 768) + 768 * 2 + 2 == 2_560_514
+    assert aligner.projection is None
+    view = aligner.eval()(torch.randn(3, 1024))
+    assert view.aux_logits_BC is None
+    assert view.latent_BP.shape == (3, 768)
+
+
+@given(teacher=st.integers(1, 40), hidden=st.integers(1, 40), outputs=st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_capacity_matched_has_no_layer_more_than_the_reference_size_asks_for(
+    teacher: int, hidden: int, outputs: int
+) -> None:
+    full = AlignerDims(teacher=teacher, hidden=hidden, manifold=teacher, outputs=outputs)
+    matched = AlignerDims(teacher=teacher, hidden=hidden, manifold=hidden, outputs=outputs)
+    wanted, size = num_parameters(TSAligner(full)), num_parameters(TSAligner(matched, "capacity-matched"))
+    assert size - (hidden * hidden + hidden) < wanted <= size
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_every_reading_answers_with_the_task_and_the_manifold(reading: str) -> None:
+    sizes = dims(reading, hidden_dim=16)
+    view = TSAligner(sizes, reading)(torch.randn(4, 1024))
+    assert view.logits_BC.shape == (4, 2)
+    assert view.latent_BP.shape == (4, sizes.manifold)

@@ -106,3 +106,21 @@ def test_config_imports_nothing_heavy() -> None:
     code = f"import sys, distill.cli; print(sorted({heavy} & set(sys.modules)))"
     root = Path(__file__).parents[2]
     assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("option", ["manifold_dim", "gamma"])
+def test_an_aligner_without_projection_takes_no_option_about_it(option: str) -> None:
+    given = {**GIVEN, "aligner": "capacity-matched"}
+    with pytest.raises(
+        ConfigError, match=f"--{option.replace('_', '-')} has no effect with --aligner capacity"
+    ):
+        resolve({**given, option: 1}, "audio")
+    run = resolve(given, "audio")
+    assert run.distillation is not None
+    assert run.distillation.gamma == 0
+    assert resolve(options_of(run), "audio") == run
+
+
+def test_a_reading_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--aligner own: wanted one of reference, paper, capacity-matched"):
+        resolve({**GIVEN, "aligner": "own"}, "audio")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from distill.orthogonal import OrthogonalProjection
 from distill.student import POOLERS, Student, load_backbone
 from distill.weights import MODEL_TYPES, digest_of_student, is_hub_name
 from schemas.errors import StudentError
@@ -56,6 +57,22 @@ def test_projection_is_plain_and_without_bias(folder: Path) -> None:
     view = student(**TOKENS)
     assert view.latent_BP is not None
     assert view.latent_BP.shape == (2, 4096)
+
+
+def test_paper_keeps_the_students_projection_orthogonal(folder: Path) -> None:
+    student = Student(load_backbone(str(folder), TASK), 24, "paper").eval()
+    assert isinstance(student.projection, OrthogonalProjection)
+    view, pooled = student(**TOKENS), student.pooler(student.backbone, TOKENS)
+    assert torch.allclose(view.latent_BP @ view.latent_BP.T, pooled @ pooled.T, atol=1e-5)
+    assert view.aux_logits_BC is not None
+
+
+def test_beside_an_aligner_without_projection_the_student_has_a_plain_map_alone(folder: Path) -> None:
+    student = Student(load_backbone(str(folder), TASK), 24, "capacity-matched")
+    assert isinstance(student.projection, torch.nn.Linear)
+    view = student(**TOKENS)
+    assert view.aux_logits_BC is None
+    assert view.latent_BP is not None
 
 
 def test_outputs_are_named_by_the_task(tiny_student: Path) -> None:

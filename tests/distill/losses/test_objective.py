@@ -96,3 +96,22 @@ def test_finite_in_bfloat16(formulation: Formulation) -> None:
     )
     losses = student_objective(SINGLE, replace(FULL, formulation=formulation))(student, aligner, LABELS)
     assert losses.total.isfinite()
+
+
+def test_the_papers_cosine_reports_the_norms_of_both_means_and_does_not_sum_them() -> None:
+    paper = replace(FULL, formulation=Formulation.PAPER, manifold="cosine")
+    student, aligner = view(0), view(1)
+    losses = student_objective(SINGLE, paper)(student, aligner, LABELS)
+    for name, tower in (("student_norm", student), ("aligner_norm", aligner)):
+        wanted = tower.latent_BP.mean(0).square().sum().sqrt().item()
+        assert losses.parts[name].item() == pytest.approx(wanted, rel=1e-6)
+    part = {name: value.item() for name, value in losses.parts.items()}
+    assert losses.total.item() == pytest.approx(
+        0.7 * part["task"]
+        + 0.3 * part["match"]
+        + 0.5 * (0.7 * part["task_aux"] + 0.3 * part["match_aux"])
+        + 2.0 * part["manifold"],
+        rel=1e-6,
+    )
+    for bounded in (replace(paper, manifold="euclid"), replace(paper, beta=0.0), FULL):
+        assert "student_norm" not in student_objective(SINGLE, bounded)(student, aligner, LABELS).parts
