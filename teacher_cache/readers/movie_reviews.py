@@ -4,11 +4,12 @@ Sentences that differ only in case and space go to one split, and the first of t
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from schemas.errors import SourceError
 from schemas.example import Example, Label
-from schemas.tasks import TaskSpec
+from schemas.tasks import LabelKind, TaskSpec
 from teacher_cache.readers.lines import read_lines
 
 FILE_NAME = "movieReviewSnippets_GroundTruth.txt"
@@ -19,11 +20,13 @@ _SPLIT_ENDS = (("train", 0.7), ("validation", 0.9), ("test", 1.0))
 
 
 def read_movie_reviews(source: Path, task: TaskSpec) -> list[Example]:
-    """Read the sentences with a clear rating, in the file's order.
+    """Read the sentences that the task has a label for, in the file's order.
+
+    A classification leaves out those without a clear rating, a regression has the rating itself.
 
     Args:
         source: the file, or the folder that holds it.
-        task: `movie-sentiment`, or a task with the same field.
+        task: `movie-sentiment`, `movie-rating`, or a task with the same field.
 
     Raises:
         SourceError: the file is missing, empty, not UTF-8, or a line is not as it should be.
@@ -33,16 +36,25 @@ def read_movie_reviews(source: Path, task: TaskSpec) -> list[Example]:
     examples: list[Example] = []
     for number, line in read_lines(path):
         identifier, rating, text = _columns(path, number, line)
-        key = normalised(text)
-        if abs(rating) >= LOWEST_CLEAR_RATING and key not in seen:
+        key, label = normalised(text), _LABELS[task.label_kind](rating)
+        if label is not None and key not in seen:
             seen.add(key)
-            label = Label(class_ids=(int(rating > 0),))
             examples.append(
                 Example(
                     id=identifier, task=task.name, split=split_of(key), fields={"text": text}, label=label
                 )
             )
     return examples
+
+
+def _class_of(rating: float) -> Label | None:
+    return Label(class_ids=(int(rating > 0),)) if abs(rating) >= LOWEST_CLEAR_RATING else None
+
+
+_LABELS: dict[LabelKind, Callable[[float], Label | None]] = {
+    LabelKind.SINGLE: _class_of,
+    LabelKind.REGRESSION: lambda rating: Label(value=rating),
+}
 
 
 def normalised(text: str) -> str:
