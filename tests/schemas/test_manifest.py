@@ -1,0 +1,70 @@
+"""The manifest: written whole, read strictly, compared by name."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import ManifestError
+from schemas.manifest import CacheManifest, differences, read_manifest, write_manifest
+
+Cache = tuple[Path, CacheManifest]
+
+
+def test_it_comes_back_as_it_was(cache: Cache) -> None:
+    assert read_manifest(cache[0]) == cache[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw | {"schema_version": 2}, r"has schema version 2, this reader needs 1"),
+        (lambda raw: raw | {"colour": "red"}, r"is damaged: colour: Extra inputs are not permitted"),
+        (lambda raw: {**raw, "teacher": {}}, r"is damaged: teacher.backend: Field required"),
+        (lambda _: [1], r"has schema version None"),
+    ],
+)
+def test_another_file_in_its_place_is_named(cache: Cache, change: Callable[[Any], Any], message: str) -> None:
+    path = cache[0] / "manifest.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(cache[0])
+
+
+def test_a_file_cut_short_and_none_at_all(cache: Cache, tmp_path: Path) -> None:
+    path = cache[0] / "manifest.json"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ManifestError, match=r"manifest.json cannot be read"):
+        read_manifest(cache[0])
+    with pytest.raises(ManifestError, match=r"no manifest.json, so no teacher cache"):
+        read_manifest(cache[0] / "nowhere")
+
+
+def test_the_fingerprint_sees_teacher_and_request_and_no_clock(manifest: CacheManifest) -> None:
+    other = manifest.teacher.model_copy(update={"revision": "2"})
+    limited = manifest.request.model_copy(update={"splits": {"train": 1}})
+
+    assert manifest.model_copy(update={"timings": {"seconds": 1.0}}).fingerprint == manifest.fingerprint
+    assert manifest.model_copy(update={"teacher": other}).fingerprint != manifest.fingerprint
+    assert manifest.model_copy(update={"request": limited}).fingerprint != manifest.fingerprint
+
+
+def test_a_failed_write_leaves_the_old_manifest(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_manifest(cache[0], cache[1].model_copy(update={"files": ()}))
+
+    assert read_manifest(cache[0]) == cache[1]
+    assert not list(cache[0].glob(".*.tmp"))
+
+
+def test_differences_are_named_with_both_values() -> None:
+    found = list(differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}))
+
+    assert found == [("a.c", 2, 4), ("d", 3, None), ("e", None, 5)]
