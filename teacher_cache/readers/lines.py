@@ -18,7 +18,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, raw in enumerate(file, 1):
                 yield number, _decoded(path, number, raw)
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceError(f"{path} is not there; give a path that is (`make data` brings the default one)") from None
+        advice = "give a path that is (`make data` brings the default one)"
+        raise SourceError(f"{path} is not there; {advice}") from None
     except IsADirectoryError:
         raise SourceError(f"{path} is a folder, a file is wanted") from None
     except PermissionError:
