@@ -64,5 +64,5 @@ def _heads(views: dict[str, View]) -> list[tuple[str, NDArray[np.float32]]]:
 
 def measured(stream: Stream, outputs: Outputs) -> dict[str, dict[str, float]]:
     """Every metric of every head."""
-    kind, labels = stream.split.task.label_kind, stream.labels[outputs.rows]
-    return {name: measure(kind, labels, values) for name, values in outputs.heads.items()}
+    task, labels = stream.split.task, stream.labels[outputs.rows]
+    return {name: measure(task, labels, values) for name, values in outputs.heads.items()}

@@ -35,13 +35,13 @@ def export_aligner(folder: Path, aligner: nn.Module) -> None:
 
 def export_predictions(folder: Path, stream: Stream, outputs: Outputs) -> None:
     """Write what the student answers for each reported row, in the order of the split."""
-    kind, logits_RC = stream.split.task.label_kind, outputs.heads["student"]
-    chances = probabilities(kind, logits_RC)
+    task, logits_RC = stream.split.task, outputs.heads["student"]
+    chances = probabilities(task.label_kind, logits_RC)
     table = pa.table(
         {
             "example_id": stream.split.example_ids(outputs.rows),
             "label": _column(stream.labels[outputs.rows]),
-            "predicted": _column(predictions(kind, logits_RC)),
+            "predicted": _column(predictions(task, logits_RC)),
             "logits": _column(logits_RC),
             "probabilities": pa.nulls(len(logits_RC)) if chances is None else _column(chances),
         }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.tasks import LabelKind
+from schemas.tasks import LabelKind, TaskSpec
 
 Array = NDArray[np.generic]
 
@@ -69,11 +69,17 @@ METRICS_OF_KIND: dict[LabelKind, tuple[str, ...]] = {
 }
 
 
-def predictions(kind: LabelKind, outputs_RC: NDArray[np.floating]) -> Array:
-    """What a tower answers: a class id (R,), a yes or no for each class (R, C), or a number (R,)."""
-    if kind is LabelKind.SINGLE:
+def predictions(task: TaskSpec, outputs_RC: NDArray[np.floating]) -> Array:
+    """What a tower answers.
+
+    A class id (R,); a yes or no for each class (R, C), yes where its probability is above a half; or a number
+    (R,), clipped to the task's range.
+    """
+    if task.label_kind is LabelKind.SINGLE:
         return outputs_RC.argmax(axis=1)
-    return (outputs_RC > 0).astype(np.int64) if kind is LabelKind.MULTI else outputs_RC[:, 0]
+    if task.label_kind is LabelKind.MULTI:
+        return (outputs_RC > 0).astype(np.int64)
+    return outputs_RC[:, 0] if task.value_range is None else outputs_RC[:, 0].clip(*task.value_range)
 
 
 def probabilities(kind: LabelKind, outputs_RC: NDArray[np.floating]) -> NDArray[np.floating] | None:
@@ -85,10 +91,10 @@ def probabilities(kind: LabelKind, outputs_RC: NDArray[np.floating]) -> NDArray[
     return special.expit(outputs_RC) if kind is LabelKind.MULTI else None
 
 
-def measure(kind: LabelKind, labels: Array, outputs_RC: NDArray[np.floating]) -> dict[str, float]:
-    """Every metric of the label kind, by name."""
-    predicted = predictions(kind, outputs_RC)
-    return {name: float(METRICS[name](labels, predicted)) for name in METRICS_OF_KIND[kind]}
+def measure(task: TaskSpec, labels: Array, outputs_RC: NDArray[np.floating]) -> dict[str, float]:
+    """Every metric of the task's label kind, by name."""
+    predicted = predictions(task, outputs_RC)
+    return {name: float(METRICS[name](labels, predicted)) for name in METRICS_OF_KIND[task.label_kind]}
 
 
 def majority_outputs(

@@ -41,6 +41,7 @@ PAPER = Recipe(epochs=10, batch_size=32, lr=2e-5, aligner_lr=3e-3)
 
 RECIPES: dict[str, Recipe] = {
     "movie-sentiment": Recipe(epochs=2, batch_size=32, lr=1e-4, aligner_lr=1e-3),
+    "movie-rating": Recipe(epochs=2, batch_size=32, lr=1e-4, aligner_lr=1e-3),
 }
 
 

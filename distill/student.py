@@ -85,7 +85,7 @@ def load_backbone(student: str, task: TaskSpec) -> Any:
 
     names = dict(enumerate(task.classes or ("value",)))
     with _plain_errors(student), quiet():
-        backbone = AutoModelForSequenceClassification.from_pretrained(
+        backbone, report = AutoModelForSequenceClassification.from_pretrained(
             student,
             local_files_only=not is_hub_name(student),
             use_safetensors=True,
@@ -93,6 +93,13 @@ def load_backbone(student: str, task: TaskSpec) -> Any:
             id2label=names,
             label2id={name: index for index, name in names.items()},
             problem_type=_PROBLEM_TYPES[task.label_kind],
+            # A head that was fit for another task is drawn anew; nothing else may be.
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    if wrong := [key for key, *_ in report["mismatched_keys"] if not key.startswith("classifier.")]:
+        raise StudentError(
+            f"--student {student}: {wrong[0]} has not the size that config.json says; give a whole model"
         )
     if (kind := backbone.config.model_type) not in POOLERS:
         raise StudentError(f"--student {student}: model type {kind}, wanted one of {', '.join(POOLERS)}")

@@ -99,16 +99,16 @@ def _learners(
     run: RunConfig, task: TaskSpec, backbone: Any, width: int | None
 ) -> dict[str, tuple[nn.Module, Objective, float]]:
     """Module, objective and learning rate of each tower."""
-    kind, how = task.label_kind, run.distillation
+    how = run.distillation
     if how is None:
-        return {STUDENT: (Student(backbone), undistilled_objective(kind), run.lr)}
+        return {STUDENT: (Student(backbone), undistilled_objective(task), run.lr)}
     assert width is not None, "gather refuses a cache without representations"
     dims = dims_of(how, width, task.num_outputs)
     student, aligner = Student(backbone, dims.manifold, how.aligner), TSAligner(dims, how.aligner)
     aligner.requires_grad_(any(ALIGNER in one.trains for one in passes(run)))
     return {
-        ALIGNER: (aligner, aligner_objective(kind, how), how.aligner_lr),
-        STUDENT: (student, student_objective(kind, how), run.lr),
+        ALIGNER: (aligner, aligner_objective(task, how), how.aligner_lr),
+        STUDENT: (student, student_objective(task, how), run.lr),
     }
 
 
@@ -122,7 +122,7 @@ def _report(training: Training, folder: Path, tokenizer: Any) -> dict[str, dict[
         metrics = measured(stream, outputs)
         labels, task = stream.labels[outputs.rows], stream.split.task
         guess = majority_outputs(task.label_kind, material.train_labels, len(labels), task.num_outputs)
-        metrics["majority"] = measure(task.label_kind, labels, guess)
+        metrics["majority"] = measure(task, labels, guess)
     with training.clock.part("export"):
         export_student(folder, student.backbone, tokenizer)
         export_predictions(folder, stream, outputs)

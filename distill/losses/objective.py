@@ -14,7 +14,7 @@ from distill.losses.manifold import MANIFOLD_LOSSES, centroid_norm
 from distill.losses.matching import MATCHING_LOSSES, PHIS
 from distill.losses.task import TASK_LOSSES
 from distill.view import View
-from schemas.tasks import LabelKind
+from schemas.tasks import LabelKind, TaskSpec
 
 Part = TypeVar("Part")
 TermValue = Callable[[View, View | None, Tensor], Tensor]
@@ -55,10 +55,12 @@ class Objective:
     Attributes:
         terms: that are summed.
         watched: reported beside them and in no sum; their weight is 0.
+        rectifies: outputs of both towers go through ReLU before any term reads them.
     """
 
     terms: tuple[Term, ...]
     watched: tuple[Term, ...] = ()
+    rectifies: bool = False
 
     def __call__(self, view: View, aligner: View | None, labels: Tensor) -> Losses:
         """Value of every term and of their weighted sum.
@@ -74,6 +76,8 @@ class Objective:
         Raises:
             ShapeError: the towers' tensors, or the labels, do not fit.
         """
+        if self.rectifies:
+            view, aligner = rectified(view), None if aligner is None else rectified(aligner)
         values = {term.name: term.value(view, aligner, labels) for term in (*self.terms, *self.watched)}
         first, *others = (term.weight * values[term.name] for term in self.terms)
         return Losses(sum(others, first), {name: value.detach() for name, value in values.items()})
@@ -84,50 +88,88 @@ class Objective:
         return any(term.name not in ("task", "task_aux") for term in self.terms)
 
 
-def weighted(*terms: Term, watched: tuple[Term, ...] = ()) -> Objective:
+def weighted(*terms: Term, watched: tuple[Term, ...] = (), rectifies: bool = False) -> Objective:
     """The objective of these terms, those of weight 0 left out."""
-    return Objective(tuple(term for term in terms if term.weight != 0), watched)
+    return Objective(tuple(term for term in terms if term.weight != 0), watched, rectifies)
 
 
-def undistilled_objective(kind: LabelKind) -> Objective:
+def rectified(view: View) -> View:
+    """A view whose outputs are no less than 0.
+
+    Args:
+        view: of either tower.
+
+    Returns:
+        The same, both heads through ReLU.
+
+    Source: the authors' code, regression; docs/paper-map.md.
+    """
+    return View(
+        view.logits_BC.relu(),
+        None if view.aux_logits_BC is None else view.aux_logits_BC.relu(),
+        view.latent_BP,
+    )
+
+
+def must_rectify(task: TaskSpec, formulation: Formulation) -> bool:
+    """Whether outputs go through ReLU: for a regression whose range starts at 0, in the authors' reading.
+
+    Args:
+        task: with its range.
+        formulation: of the losses.
+
+    Returns:
+        True for the reference formulation of such a task only: elsewhere ReLU would cut off right answers.
+
+    Source: the authors' code, which has it for STS-B, 0 to 5; docs/paper-map.md.
+    """
+    starts_at_zero = task.value_range is not None and task.value_range[0] == 0
+    return task.label_kind is LabelKind.REGRESSION and starts_at_zero and formulation is Formulation.REFERENCE
+
+
+def undistilled_objective(task: TaskSpec) -> Objective:
     """Learn the task alone: L_T(labels, logits).
 
     Args:
-        kind: of the task's labels.
+        task: that labels and outputs are of.
 
     Returns:
         One term, `task`.
 
     Source: arXiv 2603.10877, section 4, the undistilled baseline.
     """
-    return weighted(_task(kind, 1.0))
+    return weighted(_task(task, 1.0))
 
 
-def aligner_objective(kind: LabelKind, distillation: DistillationConfig) -> Objective:
+def aligner_objective(task: TaskSpec, distillation: DistillationConfig) -> Objective:
     """Learn the task from the teacher's representation.
 
     L_T(labels, logits) plus gamma times L_T(labels, auxiliary logits).
 
     Args:
-        kind: of the task's labels.
-        distillation: gamma.
+        task: that labels and outputs are of.
+        distillation: gamma, formulation.
 
     Returns:
         Terms `task` and `task_aux`.
 
     Source: arXiv 2603.10877, eq. 1 and section 3.3 (no beta in the aligner's loss).
     """
-    return weighted(_task(kind, 1.0), _task_aux(kind, distillation.gamma))
+    return weighted(
+        _task(task, 1.0),
+        _task_aux(task, distillation.gamma),
+        rectifies=must_rectify(task, distillation.formulation),
+    )
 
 
-def student_objective(kind: LabelKind, distillation: DistillationConfig) -> Objective:
+def student_objective(task: TaskSpec, distillation: DistillationConfig) -> Objective:
     """Learn the task from labels, from the aligner's outputs, and by lying close to it.
 
     L1(logits) plus gamma times L1(auxiliary logits) plus beta times manifold, where L1 is (1 - alpha) times
     task plus alpha times match.
 
     Args:
-        kind: of the task's labels.
+        task: that labels and outputs are of.
         distillation: alpha, beta, gamma, temperature, formulation, manifold.
 
     Returns:
@@ -138,27 +180,28 @@ def student_objective(kind: LabelKind, distillation: DistillationConfig) -> Obje
     """
     alpha, gamma = distillation.alpha, distillation.gamma
     return weighted(
-        _task(kind, 1 - alpha),
-        _match(kind, distillation, alpha),
-        _task_aux(kind, gamma * (1 - alpha)),
-        _match_aux(kind, distillation, gamma * alpha),
+        _task(task, 1 - alpha),
+        _match(task, distillation, alpha),
+        _task_aux(task, gamma * (1 - alpha)),
+        _match_aux(task, distillation, gamma * alpha),
         *_manifold(distillation),
         watched=_norms(distillation),
+        rectifies=must_rectify(task, distillation.formulation),
     )
 
 
-def _task(kind: LabelKind, weight: float) -> Term:
-    loss = TASK_LOSSES[kind]
+def _task(task: TaskSpec, weight: float) -> Term:
+    loss = TASK_LOSSES[task.label_kind]
     return Term("task", weight, lambda view, _, labels: loss(view.logits_BC, labels))
 
 
-def _task_aux(kind: LabelKind, weight: float) -> Term:
-    loss = TASK_LOSSES[kind]
+def _task_aux(task: TaskSpec, weight: float) -> Term:
+    loss = TASK_LOSSES[task.label_kind]
     return Term("task_aux", weight, lambda view, _, labels: loss(_there(view.aux_logits_BC), labels))
 
 
-def _match(kind: LabelKind, distillation: DistillationConfig, weight: float) -> Term:
-    loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[kind]
+def _match(task: TaskSpec, distillation: DistillationConfig, weight: float) -> Term:
+    loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[task.label_kind]
 
     def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
         return loss(view.logits_BC, _there(aligner).logits_BC, distillation.temperature, phi)
@@ -166,8 +209,8 @@ def _match(kind: LabelKind, distillation: DistillationConfig, weight: float) -> 
     return Term("match", weight, value)
 
 
-def _match_aux(kind: LabelKind, distillation: DistillationConfig, weight: float) -> Term:
-    loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[kind]
+def _match_aux(task: TaskSpec, distillation: DistillationConfig, weight: float) -> Term:
+    loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[task.label_kind]
 
     def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
         other_BC = _there(_there(aligner).aux_logits_BC)

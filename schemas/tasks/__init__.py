@@ -2,12 +2,13 @@
 
 from schemas.errors import ConfigError
 from schemas.tasks.free import FREE
+from schemas.tasks.movie_rating import MOVIE_RATING
 from schemas.tasks.movie_sentiment import MOVIE_SENTIMENT
 from schemas.tasks.task import LabelKind, TaskSpec
 
 __all__ = ["TASKS", "LabelKind", "TaskSpec", "find_task"]
 
-TASKS: dict[str, TaskSpec] = {task.name: task for task in (MOVIE_SENTIMENT, FREE)}
+TASKS: dict[str, TaskSpec] = {task.name: task for task in (MOVIE_SENTIMENT, MOVIE_RATING, FREE)}
 
 
 def find_task(name: str) -> TaskSpec:

@@ -60,6 +60,7 @@ def write_cache(
     modality: str = "audio",
     taught: Callable[[Example], bool] = lambda example: True,
     with_stats: bool = True,
+    represent: Callable[[Example, int], NDArray[np.float32]] = representation,
 ) -> TeacherCache:
     """Write a whole cache as stage one would, without a teacher."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +94,7 @@ def write_cache(
                 Row(
                     row,
                     task.prompt(row),
-                    Answer(repr=representation(row, width)) if width and taught(row) else None,
+                    Answer(repr=represent(row, width)) if width and taught(row) else None,
                 )
                 for row in chunk
             ]
@@ -101,7 +102,7 @@ def write_cache(
             files.append(seal(folder, shard_name(split, index, len(chunks)), split, table))
     digest = None
     if width and with_stats:
-        values = np.array([representation(row, width) for row in rows if row.split == "train"], np.float64)
+        values = np.array([represent(row, width) for row in rows if row.split == "train"], np.float64)
         stats = {
             "mean": values.mean(0),
             "variance": values.var(0),
@@ -131,6 +132,12 @@ def make_cache() -> Callable[..., TeacherCache]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cache_of() -> Callable[..., TeacherCache]:
+    """Write a cache of examples of one's own: `cache_of(folder, rows, **settings)`."""
+    return write_cache
 
 
 @pytest.fixture(scope="session")

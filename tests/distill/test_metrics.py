@@ -2,14 +2,18 @@ import numpy as np
 import pytest
 
 from distill.metrics import majority_outputs, measure, predictions, probabilities
-from schemas.tasks import LabelKind
+from schemas.tasks import LabelKind, TaskSpec
 
 LABELS = np.array([0, 0, 0, 1])
 LOGITS = np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0], [0.0, 1.0]])
 
 
+def task(kind: LabelKind, value_range: tuple[float, float] | None = None) -> TaskSpec:
+    return TaskSpec(name="made", fields=(), label_kind=kind, metric="", value_range=value_range)
+
+
 def test_classes() -> None:
-    metrics = measure(LabelKind.SINGLE, LABELS, LOGITS)
+    metrics = measure(task(LabelKind.SINGLE), LABELS, LOGITS)
     assert metrics["accuracy"] == 0.75
     assert metrics["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
     assert metrics["matthews"] == pytest.approx((2 * 1 - 1 * 0) / np.sqrt(3 * 1 * 2 * 2))
@@ -17,15 +21,15 @@ def test_classes() -> None:
 
 def test_regression() -> None:
     targets = np.array([1.0, 2.0, 3.0])
-    assert measure(LabelKind.REGRESSION, targets, targets[:, None] * 2 + 1) == pytest.approx(
+    assert measure(task(LabelKind.REGRESSION), targets, targets[:, None] * 2 + 1) == pytest.approx(
         {"pearson": 1.0, "spearman": 1.0}
     )
-    assert measure(LabelKind.REGRESSION, targets, np.zeros((3, 1))) == {"pearson": 0.0, "spearman": 0.0}
+    assert measure(task(LabelKind.REGRESSION), targets, np.zeros((3, 1))) == {"pearson": 0.0, "spearman": 0.0}
 
 
 def test_several_classes_are_cut_at_one_half() -> None:
     outputs = np.array([[0.1, -0.1], [-5.0, 5.0]])
-    assert predictions(LabelKind.MULTI, outputs).tolist() == [[1, 0], [0, 1]]
+    assert predictions(task(LabelKind.MULTI), outputs).tolist() == [[1, 0], [0, 1]]
     assert probabilities(LabelKind.MULTI, np.zeros((1, 2))).tolist() == [[0.5, 0.5]]
 
 
@@ -36,4 +40,22 @@ def test_probabilities_sum_to_one() -> None:
 
 def test_majority_knows_the_training_labels_only() -> None:
     guess = majority_outputs(LabelKind.SINGLE, np.array([1, 1, 0]), 4, 2)
-    assert measure(LabelKind.SINGLE, LABELS, guess)["accuracy"] == 0.25
+    assert measure(task(LabelKind.SINGLE), LABELS, guess)["accuracy"] == 0.25
+
+
+def test_numbers_are_clipped_to_the_range() -> None:
+    outputs = np.array([[-7.0], [1.5], [9.0]])
+    assert predictions(task(LabelKind.REGRESSION, (-4.0, 4.0)), outputs).tolist() == [-4.0, 1.5, 4.0]
+    targets = np.array([-4.0, 1.5, 4.0])
+    assert measure(task(LabelKind.REGRESSION, (-4.0, 4.0)), targets, outputs)["pearson"] == pytest.approx(1.0)
+    assert measure(task(LabelKind.REGRESSION), targets, outputs)["pearson"] < 0.999
+
+
+def test_f1_of_several_classes_by_hand() -> None:
+    labels = np.array([[1, 0], [1, 1], [0, 0]])
+    outputs = np.array([[2.0, 1.0], [-1.0, 3.0], [-2.0, -0.5]])
+    metrics = measure(task(LabelKind.MULTI), labels, outputs)
+    # Class 0: one hit, one miss; class 1: one hit, one false alarm. Together 2 hits, 1 miss, 1 false alarm.
+    assert metrics["micro_f1"] == pytest.approx(2 / 3)
+    assert metrics["macro_f1"] == pytest.approx(2 / 3)
+    assert metrics["accuracy"] == pytest.approx(1 / 3)

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,24 @@ def test_outputs_are_named_by_the_task(tiny_student: Path) -> None:
     config = load_backbone(str(tiny_student), TASK).config
     assert config.id2label == {0: "negative", 1: "positive"}
     assert config.problem_type == "single_label_classification"
+
+
+def test_a_head_for_another_task_is_drawn_anew(tiny_student: Path) -> None:
+    rating = load_backbone(str(tiny_student), find_task("movie-rating"))
+    assert rating.config.num_labels == rating.classifier.out_features == 1
+    plain = load_backbone(str(tiny_student), TASK)
+    assert torch.equal(rating.bert.pooler.dense.weight, plain.bert.pooler.dense.weight)
+
+
+def test_weights_that_are_not_those_of_the_configuration_are_refused(
+    tmp_path: Path, tiny_student: Path
+) -> None:
+    for file in tiny_student.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
+    with pytest.raises(StudentError, match=r"intermediate.* has not the size that config\.json says"):
+        load_backbone(str(tmp_path), TASK)
 
 
 def test_one_seed_gives_one_head(tiny_student: Path) -> None:

@@ -9,10 +9,10 @@ from distill.config import DistillationConfig
 from distill.losses.objective import aligner_objective
 from distill.rates import rate_of
 from distill.tower import build_tower, parameter_groups
-from schemas.tasks import LabelKind
+from schemas.tasks import find_task
 
 DIMS = AlignerDims(teacher=12, hidden=8, manifold=12, outputs=2)
-LABELS = torch.tensor([0, 1])
+LABELS, TASK = torch.tensor([0, 1]), find_task("movie-sentiment")
 
 
 def test_matrices_decay_and_nothing_else() -> None:
@@ -31,7 +31,7 @@ def test_matrices_decay_and_nothing_else() -> None:
 def test_a_step_clips_moves_and_retracts(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     accelerator = Accelerator(cpu=True, mixed_precision="no")
-    objective = aligner_objective(LabelKind.SINGLE, DistillationConfig())
+    objective = aligner_objective(TASK, DistillationConfig())
     tower = build_tower(accelerator, TSAligner(DIMS), objective, lr=0.01, weight_decay=0.01)
     before = {name: one.detach().clone() for name, one in tower.module.named_parameters()}
     norms = []
@@ -58,7 +58,7 @@ def test_two_batches_of_one_step_move_it_as_one_batch_of_both() -> None:
     for accumulate in (1, 2):
         torch.manual_seed(0)
         accelerator = Accelerator(cpu=True, mixed_precision="no")
-        objective = aligner_objective(LabelKind.SINGLE, DistillationConfig())
+        objective = aligner_objective(TASK, DistillationConfig())
         tower = build_tower(accelerator, TSAligner(DIMS), objective, lr=0.01, weight_decay=0.01)
         tower.module.eval()
         for index in range(accumulate):
@@ -72,7 +72,7 @@ def test_two_batches_of_one_step_move_it_as_one_batch_of_both() -> None:
 
 def test_the_rate_follows_its_schedule() -> None:
     accelerator = Accelerator(cpu=True, mixed_precision="no")
-    objective = aligner_objective(LabelKind.SINGLE, DistillationConfig())
+    objective = aligner_objective(TASK, DistillationConfig())
     tower = build_tower(accelerator, TSAligner(DIMS), objective, 0.1, 0.0, rate=rate_of("linear", 0.5, 4))
     rates = []
     for _ in range(4):

@@ -11,9 +11,9 @@ from distill.losses.objective import (
     undistilled_objective,
 )
 from distill.view import View
-from schemas.tasks import LabelKind
+from schemas.tasks import LabelKind, TaskSpec, find_task
 
-SINGLE = LabelKind.SINGLE
+SINGLE = find_task("movie-sentiment")
 LABELS = torch.tensor([0, 1, 1])
 FULL = DistillationConfig(alpha=0.3, beta=2.0, gamma=0.5, temperature=4.0)
 
@@ -68,6 +68,30 @@ def test_nothing_but_the_task_left_is_exactly_undistilled() -> None:
     total = bare(view(0), None, LABELS).total
     assert torch.equal(total, undistilled_objective(SINGLE)(view(0), None, LABELS).total)
     assert not bare.reads_aligner
+
+
+@pytest.mark.parametrize(
+    ("lowest", "formulation", "wanted"),
+    [(0.0, "reference", True), (-4.0, "reference", False), (0.0, "paper", False)],
+)
+def test_relu_on_both_heads_of_both_towers_where_the_range_starts_at_0(
+    lowest: float, formulation: str, wanted: bool
+) -> None:
+    task = TaskSpec(
+        name="score",
+        fields=("text",),
+        label_kind=LabelKind.REGRESSION,
+        value_range=(lowest, 5.0),
+        metric="pearson",
+    )
+    how = replace(FULL, formulation=Formulation(formulation), beta=0.0)
+    below, zero = (View(*torch.full((2, 3, 1), value)) for value in (-2.0, 0.0))
+    targets = torch.tensor([0.0, 0.0, 0.0])
+    losses = student_objective(task, how)(below, zero, targets)
+    assert (losses.total.item() == 0) is wanted
+    assert (student_objective(task, how)(zero, below, targets).total.item() == 0) is wanted
+    assert (aligner_objective(task, how)(below, None, targets).total.item() == 0) is wanted
+    assert undistilled_objective(task)(below, None, targets).total.item() == 4
 
 
 def test_no_gradient_into_the_aligner_from_the_student() -> None:

@@ -1,0 +1,15 @@
+"""How much praise or blame is a sentence of a film review?
+
+The mean of the ratings behind `movie-sentiment`, in its own scale and for every sentence: none is left out.
+"""
+
+from schemas.tasks.task import LabelKind, TaskSpec
+
+MOVIE_RATING = TaskSpec(
+    name="movie-rating",
+    fields=("text",),
+    label_kind=LabelKind.REGRESSION,
+    value_range=(-4.0, 4.0),
+    metric="pearson",
+    source="movie-reviews",
+)
