@@ -92,7 +92,7 @@ def test_a_second_process_refuses_and_names_the_first(
     from teacher_cache.inspection import status
 
     file, out = prompts(ROWS), tmp_path / "cache"
-    first = subprocess.Popen(command(file, out, *SHARDS), env=environment(FAST_DELAY="0.05"))
+    first = subprocess.Popen(command(file, out, *SHARDS), env=environment(FAST_DELAY="0.4"))
     try:
         wait_for(lambda: any((out / "journal").glob("*.journal")))
         second = subprocess.run(
@@ -103,24 +103,15 @@ def test_a_second_process_refuses_and_names_the_first(
             timeout=60,
             check=False,
         )
-        state = status(out)
+        beside = status(out)
     finally:
-        code = first.wait(60)
+        first.kill()
+        first.wait()
 
     assert second.returncode == 1
     assert f"{out} is being written by process {first.pid} on " in second.stderr
     assert second.stderr.count("\n") == 1
-    assert state["writer"]["pid"] == first.pid
-    assert state["journalled_rows"] + state["sealed_rows"] > 0
-    assert code == 0
-    assert status(out) | {"rows_per_second": 0} == {
-        "folder": str(out),
-        "complete": True,
-        "rows": ROWS,
-        "sealed_rows": ROWS,
-        "journalled_rows": 0,
-        "errors": 0,
-        "writer": None,
-        "rows_per_second": 0,
-        "seconds_left": None,
-    }
+    assert beside["writer"]["pid"] == first.pid
+    assert beside["journalled_rows"] + beside["sealed_rows"] > 0
+    assert beside["seconds_left"] > 0
+    assert status(out)["writer"] is None
