@@ -20,6 +20,7 @@ from distill.config import (
     digest_of_run,
     resolve,
 )
+from distill.session import RESUME, Session, every_of
 from schemas.console import read_config_file, run_command, say, show_json
 
 DEFAULT_STUDENT = "data/models/minilm"
@@ -69,17 +70,32 @@ def _choice(values: Any) -> click.Choice:
 @click.option("--protocol", type=_choice(PROTOCOLS), default="held-out", help="How the checkpoint is chosen.")
 @click.option("--precision", type=_choice(PRECISIONS), default="auto", help="Of the training passes.")
 @click.option("--device", type=_choice(DEVICES), default="auto", help="To compute on.")
+@click.option("--resume", type=_choice(RESUME), default="auto", help="Go on from the last checkpoint.")
+@click.option(
+    "--checkpoint-every", default="60s", help="Batches (100) or seconds (60s, then under 5 % of the time)."
+)
 @click.option(
     "--config", callback=read_config_file, is_eager=True, expose_value=False, help="TOML file; flags win."
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
-def distill(*, shards: Path, out: Path | None, quiet: bool, as_json: bool, **options: Any) -> None:
+def distill(
+    *,
+    shards: Path,
+    out: Path | None,
+    resume: str,
+    checkpoint_every: str,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Train a student on a teacher cache, and measure it.
 
     Writes run.json, metrics.jsonl, predictions.parquet, student/ and aligner.safetensors. A run that is
-    finished already is not repeated.
+    finished already is not repeated; one that was stopped or killed goes on from its last checkpoint.
+    SIGTERM (status 143) and Ctrl-C (130) write one and stop.
     """
+    session = Session(resume=resume, every=every_of(checkpoint_every))
     from distill.store import default_folder, finished
     from distill.weights import digest_of_student
     from schemas.cache import open_cache
@@ -95,14 +111,14 @@ def distill(*, shards: Path, out: Path | None, quiet: bool, as_json: bool, **opt
         f"{folder}: {'finished already' if result else f'training {run.label}, seed {run.seed}'}", quiet=quiet
     )
     if result is None:
-        result = _train(run, shards, folder, digest, quiet=quiet)
+        result = _train(run, shards, folder, digest, session, quiet=quiet)
     main_metrics = ", ".join(f"{name} {value:.3f}" for name, value in result.metrics["student"].items())
     say(f"student: {main_metrics}; {result.seconds['total']:.0f} s", quiet=quiet)
     if as_json:
         show_json({"folder": str(folder), **result.model_dump(include={"config_hash", "metrics", "seconds"})})
 
 
-def _train(run: RunConfig, shards: Path, folder: Path, digest: str, *, quiet: bool) -> Any:
+def _train(run: RunConfig, shards: Path, folder: Path, digest: str, session: Session, *, quiet: bool) -> Any:
     # OpenMP's threads spin while they wait: beside other work on the machine that costs a factor of four
     # and more. The variable is read once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -113,7 +129,7 @@ def _train(run: RunConfig, shards: Path, folder: Path, digest: str, *, quiet: bo
     with claimed(folder, run, digest):
         from distill.trainer import fit
 
-        return fit(run, cache, folder, quiet=quiet)
+        return fit(run, cache, folder, quiet=quiet, session=session)
 
 
 def _trainable_task(name: str) -> str:

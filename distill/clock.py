@@ -12,6 +12,14 @@ class Clock:
         self.seconds: dict[str, float] = {}
         self._started = time.perf_counter()
 
+    def go_on(self, seconds: dict[str, float]) -> None:
+        """Add what an earlier session's `total` came to."""
+        for name, value in seconds.items():
+            if name == "total":
+                self._started -= value
+            else:
+                self.seconds[name] = self.seconds.get(name, 0.0) + value
+
     @contextmanager
     def part(self, name: str) -> Generator[None]:
         """Count the time inside towards a part."""

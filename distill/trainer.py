@@ -1,5 +1,6 @@
 """One run of stage two: set up, train, measure, write."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ from accelerate import Accelerator
 from torch import nn
 
 from distill.aligner import TSAligner, dims_of
+from distill.checkpoint import Checkpoints
 from distill.clock import Clock
 from distill.config import RunConfig, digest_of_run, options_of
 from distill.evaluate import answer, measured
 from distill.export import export_aligner, export_predictions, export_student, write_card
 from distill.hardware import find_hardware, peak_memory, versions
+from distill.keeping import Keeper
 from distill.losses.objective import (
     Objective,
     aligner_objective,
@@ -24,6 +27,7 @@ from distill.metrics import majority_outputs, measure
 from distill.notes import notes_of
 from distill.rates import rate_of
 from distill.schedules import ALIGNER, STUDENT
+from distill.session import Session
 from distill.student import Student, load_backbone, load_tokenizer
 from distill.tower import Tower, build_tower
 from distill.training import Training, optimiser_steps, passes
@@ -37,7 +41,14 @@ from schemas.tasks import TaskSpec, find_task
 METRICS_NAME = "metrics.jsonl"
 
 
-def fit(run: RunConfig, cache: TeacherCache, folder: Path, *, quiet: bool = False) -> RunResult:
+def fit(
+    run: RunConfig,
+    cache: TeacherCache,
+    folder: Path,
+    *,
+    quiet: bool = False,
+    session: Session = Session(),  # noqa: B008 - frozen
+) -> RunResult:
     """Train, choose, measure and write a run.
 
     Args:
@@ -45,24 +56,32 @@ def fit(run: RunConfig, cache: TeacherCache, folder: Path, *, quiet: bool = Fals
         cache: that it reads.
         folder: that it writes to; `run.json` last.
         quiet: show no progress.
+        session: whether to go on from a checkpoint, and how often to write one.
 
     Raises:
-        ArmadaError: the student, the cache or a setting does not allow the run, or a loss is not finite.
+        ArmadaError: the student, the cache, a checkpoint or a setting does not allow the run, or a loss is
+            not finite.
     """
+    digest = digest_of_run(run, cache.manifest.digest, digest_of_student(run.student))
+    checkpoints = Checkpoints(folder, digest)
+    keeper = Keeper(checkpoints, session, folder / METRICS_NAME)
     clock = Clock()
     with clock.part("setup"):
         training, tokenizer = _set_up(run, cache, clock)
-    steps = sum(training.material.num_rows["train"] for _ in passes(run))
+        keeper.resume(training, quiet=quiet)
+    rows, done = len(passes(run)) * training.material.num_rows["train"], training.place.rows
     with (
-        (folder / METRICS_NAME).open("w", buffering=1, encoding="utf-8") as log,
-        progress(f"distill {run.label}", steps, "rows", quiet=quiet) as advance,
+        (folder / METRICS_NAME).open("a", buffering=1, encoding="utf-8") as log,
+        progress(f"distill {run.label}", rows, "rows", done=done, quiet=quiet) as advance,
+        keeper.listening(),
     ):
-        training.train(log, advance)
+        training.train(log, advance, partial(keeper.after_step, training, log))
     training.restore()
     metrics = _report(training, folder, tokenizer)
-    result = _result(training, cache, metrics)
+    result = _result(training, cache, metrics, digest, keeper.notes)
     write_card(folder, result)
     write_result(folder, result)
+    checkpoints.remove()
     return result
 
 
@@ -131,12 +150,18 @@ def _report(training: Training, folder: Path, tokenizer: Any) -> dict[str, dict[
     return metrics
 
 
-def _result(training: Training, cache: TeacherCache, metrics: dict[str, dict[str, float]]) -> RunResult:
+def _result(
+    training: Training,
+    cache: TeacherCache,
+    metrics: dict[str, dict[str, float]],
+    digest: str,
+    notes: tuple[str, ...],
+) -> RunResult:
     run, manifest = training.run, cache.manifest
     best = training.best
     return RunResult(
         config=options_of(run),
-        config_hash=digest_of_run(run, manifest.digest, digest_of_student(run.student)),
+        config_hash=digest,
         cache=CacheOrigin(
             name=cache.folder.resolve().name,
             digest=manifest.digest,
@@ -156,7 +181,7 @@ def _result(training: Training, cache: TeacherCache, metrics: dict[str, dict[str
         peak_memory_bytes=peak_memory(training.hardware.device),
         versions=versions(),
         device=str(training.hardware),
-        notes=(*training.material.notes, *notes_of(run, training.num_epochs)),
+        notes=(*training.material.notes, *notes_of(run, training.num_epochs), *notes),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Protocol, TextIO
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from distill.evaluate import answer, measured
 from distill.hardware import Hardware
 from distill.losses.objective import Losses
 from distill.material import Material
+from distill.random_state import set_random_states
 from distill.schedules import ALIGNER, SCHEDULES, STUDENT, Pass, student_only
 from distill.tower import Tower
 from distill.view import Batch
@@ -39,6 +40,36 @@ class Best:
     weights: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Place:
+    """How far a run is.
+
+    Attributes:
+        passes: that are over.
+        step: batches of the pass under way that are done.
+        rows: that were trained on, in all passes.
+        total_steps: batches, in all passes.
+    """
+
+    passes: int = 0
+    step: int = 0
+    rows: int = 0
+    total_steps: int = 0
+
+
+class AfterStep(Protocol):
+    """What is done between two optimiser steps."""
+
+    def __call__(self, *, ends_pass: bool) -> None:
+        """Told whether a pass has just ended."""
+        ...
+
+
+def go_on(*, ends_pass: bool) -> None:
+    """Do nothing between two steps."""
+    del ends_pass
+
+
 @dataclass(slots=True, kw_only=True)
 class Training:
     """A run under way.
@@ -52,6 +83,8 @@ class Training:
         clock: of the run.
         best: checkpoint so far.
         num_epochs: that the student has trained.
+        place: how far it is.
+        random_states: to draw from where a pass goes on in its midst.
     """
 
     run: RunConfig
@@ -62,34 +95,56 @@ class Training:
     clock: Clock
     best: Best = field(default_factory=Best)
     num_epochs: int = 0
+    place: Place = field(default_factory=Place)
+    random_states: dict[str, Tensor] = field(default_factory=dict)
 
-    def train(self, log: TextIO, advance: Advance) -> None:
-        """Go through all passes of the schedule, or until the student has not got better for too long."""
-        for one in passes(self.run):
-            self._go_through(one, log, advance)
+    def train(self, log: TextIO, advance: Advance, after_step: AfterStep = go_on) -> None:
+        """Go through what is left of the schedule, or until the student has not got better for too long.
+
+        Args:
+            log: gets a line of losses for each batch, and one for each choice of a checkpoint.
+            advance: of the progress.
+            after_step: called between two optimiser steps.
+        """
+        for one in passes(self.run)[self.place.passes :]:
+            if self.num_epochs - self.best.epoch >= (self.run.patience or math.inf):
+                return
+            self._go_through(one, log, advance, after_step)
             if STUDENT in one.trains:
                 with self.clock.part("selection"):
-                    self._select(one.epoch)
+                    self._select(one.epoch, log)
                 self.num_epochs = one.epoch + 1
-                if self.num_epochs - self.best.epoch >= (self.run.patience or math.inf):
-                    return
+            self.place.passes, self.place.step = self.place.passes + 1, 0
+            after_step(ends_pass=True)
 
-    def _go_through(self, one: Pass, log: TextIO, advance: Advance) -> None:
+    def _go_through(self, one: Pass, log: TextIO, advance: Advance, after_step: AfterStep) -> None:
         torch.manual_seed(_seed_of(self.run.seed, one))
         for name, tower in self.towers.items():
             tower.module.train(name in one.trains)
-        batches = self.material.train.batches(one.epoch, one.number)
+        first = self.place.step
+        if first:
+            set_random_states(self.hardware.device, self.random_states)
+        batches = self.material.train.batches(one.epoch, one.number, first)
         num_batches = self.material.train.order.num_batches(one.epoch, one.number)
-        for step in range(num_batches):
+        for step in range(first, num_batches):
             with self.clock.part("data"):
                 batch = next(batches)
             with self.clock.part("+".join(one.trains)):
-                losses = self._step(batch, one.trains, portion(step, num_batches, self.run.accumulate))
+                part = portion(step, num_batches, self.run.accumulate)
+                losses = self._step(batch, one.trains, part)
                 values = _numbers(losses)
             place = {"epoch": one.epoch + 1, "step": step + 1}
             log.write(json.dumps({**place, **values}) + "\n")
             self._check(values, batch, place)
             advance(len(batch.rows_B), f"{one.trains[-1]} loss {values[f'{one.trains[-1]}/total']:.3f}")
+            self._moved(len(batch.rows_B))
+            if part.ends and step + 1 < num_batches:
+                after_step(ends_pass=False)
+
+    def _moved(self, num_rows: int) -> None:
+        self.place.step += 1
+        self.place.total_steps += 1
+        self.place.rows += num_rows
 
     def _step(self, batch: Batch, trains: tuple[str, ...], part: Portion) -> dict[str, Losses]:
         losses = {}
@@ -116,10 +171,11 @@ class Training:
                 f"wanted a finite loss; lower --lr or --aligner-lr, or look at the examples {ids}"
             )
 
-    def _select(self, epoch: int) -> None:
+    def _select(self, epoch: int, log: TextIO) -> None:
         stream = self.material.select
         with self.hardware.autocast():
             value = measured(stream, answer(stream, self.towers[STUDENT].module))["student"][self._metric]
+        log.write(json.dumps({"epoch": epoch + 1, f"selection/{self._metric}": value}) + "\n")
         if value > self.best.value:
             weights = {name: _copy(tower.module) for name, tower in self.towers.items()}
             self.best = Best(epoch + 1, value, weights)

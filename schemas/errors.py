@@ -11,6 +11,7 @@ ArmadaError
 ├── TeacherError           a teacher that cannot be loaded or asked
 ├── StudentError           a student that cannot be loaded or trained
 ├── ResultError            a result file that is missing, damaged or of another version
+├── StoppedError           a signal asked to stop; what was done is saved
 └── ShapeError             two tensors that do not fit each other
 
 A message is one line: the thing, the value found, the value wanted, what to do next.
@@ -63,6 +64,19 @@ class StudentError(ArmadaError):
 
 class ResultError(ArmadaError):
     """A result file that is missing, damaged or of another version."""
+
+
+class StoppedError(ArmadaError):
+    """A signal asked to stop, and what was done is saved.
+
+    Args:
+        message: the line to print.
+        exit_status: 128 and the signal's number, as a shell has it.
+    """
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 class ShapeError(ArmadaError):

@@ -35,7 +35,7 @@ def run(cache: TeacherCache, tiny_student: Path, tmp_path: Path) -> Run:
 def towers(folder: Path) -> str:
     """Which towers learnt in each step: a, s, or b for both."""
     steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    kinds = [("aligner/total" in step, "student/total" in step) for step in steps]
+    kinds = [("aligner/total" in step, "student/total" in step) for step in steps if "step" in step]
     return "".join({(True, False): "a", (False, True): "s", (True, True): "b"}[kind] for kind in kinds)
 
 

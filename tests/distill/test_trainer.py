@@ -53,7 +53,16 @@ def trained(
 
 
 def logged(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [step for step in map(json.loads, lines) if "step" in step]
+
+
+def test_the_choice_of_each_epoch_is_logged(trained: tuple[Path, RunResult]) -> None:
+    lines = map(json.loads, (trained[0] / "metrics.jsonl").read_text().splitlines())
+    choices = [line for line in lines if "step" not in line]
+    assert [choice["epoch"] for choice in choices] == [1, 2, 3]
+    assert max(choice["selection/accuracy"] for choice in choices) == trained[1].selection["value"]
+    assert not (trained[0] / "checkpoint").exists()
 
 
 def test_result_is_whole(trained: tuple[Path, RunResult], cache: TeacherCache) -> None:

@@ -1,0 +1,125 @@
+"""Keeping a run: when its checkpoints are written, and how it stops when it is asked to."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from distill.checkpoint import Checkpoints
+from distill.session import Session
+from distill.state import capture, is_finite, restore, surroundings
+from distill.training import Training
+from schemas.console import say
+from schemas.errors import ResultError, StoppedError, StudentError
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Keeper:
+    """Writes checkpoints of one run.
+
+    Args:
+        checkpoints: of the run.
+        session: that says how often.
+        log_path: `metrics.jsonl`, cut back to the checkpoint when the run goes on.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, session: Session, log_path: Path) -> None:
+        self._checkpoints, self._session, self._log_path = checkpoints, session, log_path
+        self._stop: int | None = None
+        self._step, self._last, self._cost = 0, time.monotonic(), 0.0
+        self.notes: tuple[str, ...] = ()
+
+    def resume(self, training: Training, *, quiet: bool) -> None:
+        """Bring a training to where the newest checkpoint left it, or leave it at its beginning.
+
+        Raises:
+            ResultError: there is none and one must be, or it cannot be used.
+        """
+        if self._session.resume == "never":
+            self._checkpoints.remove()
+        if not self._checkpoints.exist:
+            if self._session.resume == "must":
+                raise ResultError(
+                    f"{self._checkpoints.folder}: no checkpoint to go on from; leave out --resume must"
+                )
+            self._log_path.unlink(missing_ok=True)
+            return
+        snapshot = self._checkpoints.load()
+        self._cut_log(snapshot.facts["log_bytes"])
+        restore(training, snapshot)
+        self._step = training.place.total_steps
+        self.notes = tuple(snapshot.facts["notes"])
+        self._note_change(snapshot.facts["ran_on"], surroundings(training))
+        say(f"going on after step {self._step}", quiet=quiet)
+
+    def _note_change(self, before: str, now: str) -> None:
+        if before != now:
+            note = f"trained on {before} first, then on {now}: not bit for bit a run on one of them"
+            self.notes = (*self.notes, note)
+
+    def _cut_log(self, size: int) -> None:
+        found = self._log_path.stat().st_size if self._log_path.exists() else 0
+        if found < size:
+            raise ResultError(
+                f"{self._log_path} has {found} bytes, the checkpoint wants {size}; --resume never starts anew"
+            )
+        os.truncate(self._log_path, size)
+
+    def after_step(self, training: Training, log: TextIO, *, ends_pass: bool) -> None:
+        """Write a checkpoint where one is due, and stop where that was asked.
+
+        Raises:
+            StoppedError: SIGTERM or Ctrl-C came.
+            StudentError: a weight is no longer a number.
+            OSError: the disk refuses; the last checkpoint stays.
+        """
+        steps, seconds = training.place.total_steps - self._step, time.monotonic() - self._last
+        due = self._session.every.due(steps, seconds, self._cost, ends_pass=ends_pass)
+        if due or self._stop is not None:
+            self._save(training, log)
+        if self._stop is not None:
+            name = signal.Signals(self._stop).name
+            raise StoppedError(
+                f"stopped by {name} after step {training.place.total_steps}, which is saved; "
+                "the same command goes on",
+                128 + self._stop,
+            )
+
+    def _save(self, training: Training, log: TextIO) -> None:
+        if not is_finite(training):
+            raise StudentError(
+                f"step {training.place.total_steps}: a weight is not finite, so it is not saved; "
+                "lower --lr or --aligner-lr"
+            )
+        started = time.monotonic()
+        with training.clock.part("checkpoint"):
+            log.flush()
+            os.fsync(log.fileno())
+            facts = {"log_bytes": os.fstat(log.fileno()).st_size, "notes": self.notes}
+            self._checkpoints.save(capture(training, facts))
+        self._step, self._last = training.place.total_steps, time.monotonic()
+        self._cost = self._last - started
+
+    @contextmanager
+    def listening(self) -> Generator[None]:
+        """Take SIGTERM and Ctrl-C as a wish to stop after the step; a second one acts at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {one: signal.signal(one, self._hear) for one in _SIGNALS}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        self._stop = number
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,63 @@
+"""How a run is carried out: what changes no result, and so is no part of its configuration."""
+
+import re
+from dataclasses import dataclass, field
+
+from schemas.errors import ConfigError
+
+RESUME = ("auto", "never", "must")
+_SHARE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """How often a checkpoint is written.
+
+    Attributes:
+        steps: batches between two; None goes by the clock.
+        seconds: between two, and at least twenty times what the last one took: under 5 % of the time.
+    """
+
+    steps: int | None = None
+    seconds: float = 60.0
+
+    def due(self, steps: int, seconds: float, cost: float, *, ends_pass: bool) -> bool:
+        """Whether one is to be written.
+
+        Args:
+            steps: batches since the last.
+            seconds: since the last.
+            cost: seconds that the last one took.
+            ends_pass: a pass has just ended, where the clock waits for its cost alone.
+        """
+        if self.steps is not None:
+            return steps >= self.steps
+        least = _SHARE * cost
+        return steps > 0 and seconds >= (least if ends_pass else max(self.seconds, least))
+
+
+def every_of(text: str) -> Every:
+    """Read `100` (batches) or `60s` (seconds).
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s?)", text)
+    if found is None or float(found[1]) <= 0 or (not found[2] and "." in found[1]):
+        raise ConfigError(f"--checkpoint-every {text}: wanted batches, such as 100, or seconds, such as 60s")
+    return Every(seconds=float(found[1])) if found[2] else Every(steps=int(found[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One sitting at a run.
+
+    Attributes:
+        resume: go on from a checkpoint: `auto` where there is one, `never`, or `must`.
+        every: how often one is written.
+        loader_workers: threads that prepare batches; 0 prepares each when it is asked for.
+    """
+
+    resume: str = "auto"
+    every: Every = field(default_factory=Every)
+    loader_workers: int = 0
