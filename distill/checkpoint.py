@@ -77,9 +77,12 @@ class Checkpoints:
             state = {"layout": _LAYOUT, "run": self._digest, "sha256": digest, "best": best}
             write_text(fresh / "state.json", json.dumps({**state, "facts": snapshot.facts}))
             fresh.rename(self.folder / name)
-        except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
+        except OSError as error:
+            # A write that fails does not say where.
+            error.filename = error.filename or str(fresh)
             raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
         sync_folder(self.folder)
         digest = sha256_of(self.folder / name / "state.json")
         write_text(self.folder / POINTER_NAME, json.dumps({"newest": name, "sha256": digest}))

@@ -67,4 +67,4 @@ def _header(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def _bytes_of(value: Tensor) -> memoryview:
-    return memoryview(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,18 +12,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from distill.config import resolve
+from distill.schedules import SCHEDULES
+from distill.session import Every, Session
+from distill.trainer import fit
+from distill.training import Training
 from schemas.cache import TeacherCache
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = (
-    *("--batch-size", "8", "--epochs", "3", "--max-length", "32", "--hidden-dim", "16", "--lr", "1e-3"),
+    *("--batch-size", "8", "--epochs", "3", "--max-length", "32", "--hidden-dim", "16", "--lr", "1e-2"),
+    *("--aligner-lr", "5e-3", "--alpha", "0.2"),
     *("--lr-schedule", "linear", "--warmup", "0.2", "--accumulate", "2", "--quiet"),
 )
 # Holds what takes seconds to import, and forks a process for each run. With `after`, the process sends itself
 # a signal after so many batches: `kill -9` from outside would come no differently.
 NURSERY = """
-import json, os, signal, sys
+import json, os, resource, signal, sys
 from distill import cli, training, trainer
 import matplotlib, scipy.stats, sklearn.metrics, torch._dynamo, transformers.models.bert.modeling_bert
 from transformers import AutoModelForSequenceClassification, BertTokenizerFast
@@ -31,9 +40,17 @@ def counted(self, num_rows):
     global left
     moved(self, num_rows)
     left -= 1
-    if left == 0:
+    if left == 0 and request["by"] == "full":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    elif left == 0:
         os.kill(os.getpid(), signal.Signals[request["by"]])
 training.Training._moved = counted
+# The last epoch is chosen always, so the weights that are compared have seen every step.
+select = training.Training._select
+def last(self, *arguments):
+    self.best.value = float("-inf")
+    select(self, *arguments)
+training.Training._select = last
 for line in sys.stdin:
     request = json.loads(line)
     child = os.fork()
@@ -118,6 +135,7 @@ def test_killed_at_any_step_it_ends_as_if_it_was_not(start: Start, tmp_path: Pat
         assert kept in (["latest.json", "step"], ["best", "latest.json", "step"])
     assert start(killed, *options, "--resume", "must").returncode == 0
     assert made(killed) == made(whole)
+    assert json.loads((killed / "run.json").read_text())["selection"]["epoch"] == 3
     assert not (killed / "checkpoint").exists()
 
 
@@ -131,3 +149,72 @@ def test_sigterm_saves_and_leaves(start: Start, tmp_path: Path) -> None:
     assert (lines.count(b"\n"), len(lines)) == (8, state["facts"]["log_bytes"])
     done = start(folder, after=2, by="SIGINT")
     refused(done, "stopped by SIGINT after step 10", status=130)
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = start(folder, "--checkpoint-every", "4", after=5, by="full")
+    refused(done, f"cannot write {folder}/checkpoint/", "File too large", "make room")
+    assert sorted(entry.name for entry in (folder / "checkpoint").iterdir()) == ["latest.json", "step-4"]
+    refused(start(folder, "--resume", "must", after=1, by="SIGTERM"), "after step 6", status=143)
+
+
+def test_what_cannot_be_gone_on_from_is_one_line(start: Start, tmp_path: Path) -> None:
+    folder, other = tmp_path / "run", tmp_path / "other"
+    refused(start(folder, "--resume", "must"), "no checkpoint to go on from", "leave out --resume must")
+    refused(start(folder, "--checkpoint-every", "often"), "--checkpoint-every often", "60s", status=2)
+    assert start(folder, after=4, by="SIGTERM").returncode == 143
+    assert start(other, "--seed", "1", after=4, by="SIGTERM").returncode == 143
+    shutil.rmtree(other / "checkpoint")
+    shutil.copytree(folder / "checkpoint", other / "checkpoint")
+    refused(start(other, "--seed", "1"), "step-4 belongs to the run", "--resume never starts anew")
+    refused(start(other, "--seed", "1", "--resume", "never", after=2, by="SIGTERM"), "step 2", status=143)
+
+
+class Killed(BaseException):
+    """Ends a run as a signal would, inside this process."""
+
+
+@pytest.mark.slow
+@given(
+    rows=st.integers(6, 60),
+    batch_size=st.integers(1, 16),
+    accumulate=st.integers(1, 3),
+    every=st.integers(1, 5),
+    schedule=st.sampled_from(list(SCHEDULES)),
+    data=st.data(),
+)
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_size_goes_on_from_any_step(  # noqa: PLR0917 - hypothesis gives by name
+    cache: TeacherCache,
+    tiny_student: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: int,
+    batch_size: int,
+    accumulate: int,
+    every: int,
+    schedule: str,
+    data: st.DataObject,
+) -> None:
+    options = {"batch_size": batch_size, "accumulate": accumulate, "schedule": schedule, "hidden_dim": 16}
+    given_options = {"task": "movie-sentiment", "student": str(tiny_student), "limit_train": rows, **options}
+    run = resolve({**given_options, "epochs": 2, "max_length": 32, "precision": "fp32"}, "audio")
+    session = Session(every=Every(steps=every))
+    whole, killed = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("killed")
+    fit(run, cache, whole, quiet=True)
+    num_steps = (whole / "metrics.jsonl").read_text().count('"step"')
+    stops = data.draw(st.lists(st.integers(1, num_steps - 1), max_size=2).map(sorted), "stops")
+    moved = Training._moved
+    for stop in stops:
+
+        def stopped(self: Training, num_rows: int, stop: int = stop) -> None:
+            moved(self, num_rows)
+            if self.place.total_steps == stop:
+                raise Killed
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Training, "_moved", stopped)
+            with pytest.raises(Killed):
+                fit(run, cache, killed, quiet=True, session=session)
+    fit(run, cache, killed, quiet=True, session=session)
+    assert made(killed) == made(whole)
