@@ -147,12 +147,12 @@ def tiny_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_tiny() -> Callable[[Path, str], Path]:
-    """Write a tiny student of some model type."""
+def make_tiny() -> Callable[..., Path]:
+    """Write a tiny student of some model type: `make_tiny(folder, kind, **settings)`."""
     return write_tiny
 
 
-def write_tiny(folder: Path, kind: str) -> Path:
+def write_tiny(folder: Path, kind: str, **settings: Any) -> Path:
     from transformers import AutoConfig, AutoModelForSequenceClassification, BertTokenizerFast
 
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *"abcdefghijklmnopqrstuvwxyz"]
@@ -164,6 +164,7 @@ def write_tiny(folder: Path, kind: str) -> Path:
         "intermediate_size": 32,
         "max_position_embeddings": 64,
         "pooler_hidden_size": 16,
+        **settings,
     }
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(kind, **sizes))
