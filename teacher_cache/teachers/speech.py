@@ -9,7 +9,6 @@ import asyncio
 import multiprocessing
 import signal
 import struct
-import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -58,6 +58,7 @@ class SpeechTeacher:
         self._width, num_mels = _encoder_shape(self._folder / "model.bin")
         self._voice = Voice(str(self._folder), COMPUTE_TYPE, num_mels, transcribe="text" in settings.store)
         self._pool: ProcessPoolExecutor | None = None
+        self._processes: set[BaseProcess] = set()
 
     @cached_property
     def identity(self) -> TeacherIdentity:
@@ -87,25 +88,30 @@ class SpeechTeacher:
         workers = self._settings.num_workers
         self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
         loop = asyncio.get_running_loop()
+        others = set(multiprocessing.active_children())
         with _interrupts_held_back():
             warm = [
                 loop.run_in_executor(self._pool, answer_texts, self._voice, ["Ready."])
                 for _ in range(workers)
             ]
+        self._processes = set(multiprocessing.active_children()) - others
         try:
             await asyncio.gather(*warm)
         except Exception as error:  # noqa: BLE001 - four libraries load here, each with errors of its own
             await self.__aexit__(type(error), error, None)
             raise self._as_teacher_error(error) from None
-        except asyncio.CancelledError:
-            await self.__aexit__(None, None, None)
+        except asyncio.CancelledError as cancelled:
+            await self.__aexit__(type(cancelled), cancelled, None)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the processes; what they are at is finished first, which takes less than a second a batch."""
+        """End the processes: at once where something went wrong, else when they have finished."""
+        if kind is not None:
+            for process in self._processes:
+                process.terminate()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
@@ -195,12 +201,12 @@ def _name(file: BinaryIO) -> str:
 
 @contextmanager
 def _interrupts_held_back() -> Generator[None]:
-    """Processes started inside never see Ctrl-C, which a terminal sends to all: the parent ends them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Processes started inside never see Ctrl-C, which a terminal sends to all: the parent ends them.
+
+    They inherit the mask; here a Ctrl-C that comes meanwhile is delivered when the mask is lifted.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

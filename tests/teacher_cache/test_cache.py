@@ -282,3 +282,17 @@ def test_long_rows_make_row_groups_of_bounded_size(
 
     with pq.ParquetFile(tmp_path / "cache" / "train-00000-of-00001.parquet") as shard:
         assert shard.num_row_groups == 5
+
+
+def test_answers_are_copied_from_a_cache_that_was_never_finished(
+    prompts: Prompts, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAST_FAIL", ",".join(f"row-{i}" for i in range(15, 40)))
+    with pytest.raises(TeacherError):
+        run(prompts(40), out=tmp_path / "stopped", max_consecutive_errors=6)
+    monkeypatch.delenv("FAST_FAIL")
+
+    summary = run(prompts(40), reuse=tmp_path / "stopped")
+
+    assert summary["reused"] >= 11
+    assert (summary["reused"] + summary["asked"], summary["errors"]) == (40, 0)

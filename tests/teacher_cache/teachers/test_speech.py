@@ -109,6 +109,29 @@ def test_killed_it_leaves_no_process_and_resumed_it_leaves_the_same_bytes(
         assert (tmp_path / "cut" / name).read_bytes() == data
 
 
+def test_ctrl_c_while_models_load_ends_every_process_at_once(
+    model: str, fetched: Path, tmp_path: Path, repository: Path
+) -> None:
+    given = ["--model", f"speech:{model}", "--source", str(fetched / "tasks" / "movie-reviews"), "--quiet"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", START, *given, "--out", str(tmp_path / "cache"), "--workers", "1"],
+        env=os.environ | {"PYTHONPATH": str(repository)},
+        stderr=subprocess.PIPE,
+        text=True,
+        # A terminal sends Ctrl-C to the whole group, workers included.
+        start_new_session=True,
+    )
+    wait_for(lambda: len(psutil.Process(run.pid).children()) == 2)
+    children = psutil.Process(run.pid).children()
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=10)
+
+    assert run.returncode == 130
+    assert said.strip() == "cache-teacher: interrupted; what was done is kept, the same command goes on"
+    assert not alive
+
+
 def wait_for(condition: Callable[[], Any]) -> None:
     for _ in range(3000):
         if condition():
