@@ -1,6 +1,7 @@
 """`distill`: train a student beside an aligner that reads a teacher cache."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,8 @@ def distill(
 ) -> None:
     """Train a student on a teacher cache, and measure it.
 
-    Writes run.json, metrics.jsonl, predictions.parquet, student/ and aligner.safetensors. A run that is
-    finished already is not repeated; one that was stopped or killed goes on from its last checkpoint.
+    Writes run.json, metrics.jsonl, curves.png, predictions.parquet, student/ and aligner.safetensors. A run
+    that is finished already is not repeated; one that was stopped or killed goes on from its last checkpoint.
     SIGTERM (status 143) and Ctrl-C (130) write one and stop.
     """
     session = Session(resume=resume, every=every_of(checkpoint_every))
@@ -114,8 +115,25 @@ def distill(
         result = _train(run, shards, folder, digest, session, quiet=quiet)
     main_metrics = ", ".join(f"{name} {value:.3f}" for name, value in result.metrics["student"].items())
     say(f"student: {main_metrics}; {result.seconds['total']:.0f} s", quiet=quiet)
+    paired = _paired(folder, result, quiet=quiet)
     if as_json:
-        show_json({"folder": str(folder), **result.model_dump(include={"config_hash", "metrics", "seconds"})})
+        kept = result.model_dump(include={"config_hash", "metrics", "seconds"})
+        show_json({"folder": str(folder), **kept, **({"paired": paired} if paired else {})})
+
+
+def _paired(folder: Path, result: Any, *, quiet: bool) -> dict[str, Any] | None:
+    """Set a run beside its undistilled twin, where that stands in the same store."""
+    from distill.paired import compare, differing, twin_of
+    from distill.store import beside
+
+    twin = twin_of((folder, result), beside(folder))
+    comparison = compare((folder, result), twin) if twin else None
+    if twin is None or comparison is None:
+        return None
+    others = [f"{name} {twin[1].config[name]}" for name in differing(result, twin[1])]
+    but = f" (but with {', '.join(others)})" if others else ""
+    say(f"to the undistilled twin {twin[0]}{but}: {comparison}", quiet=quiet)
+    return {"twin": str(twin[0]), "noise": comparison.is_noise, **asdict(comparison)}
 
 
 def _train(run: RunConfig, shards: Path, folder: Path, digest: str, session: Session, *, quiet: bool) -> Any:

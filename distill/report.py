@@ -3,11 +3,12 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
+from distill.paired import Comparison, compare, twin_of
 from schemas.console import run_command
 from schemas.errors import ResultError
 from schemas.result import RESULT_NAME, RunResult, read_result
@@ -28,12 +29,16 @@ class Line:
         metrics: of it.
         seconds: of its run; None where the row is part of another's run.
         folder: of its run; None likewise.
+        twin: metrics of the undistilled run that it is tested against; None where there is none.
+        paired: that test.
     """
 
     name: str
     metrics: dict[str, float]
     seconds: float | None = None
     folder: Path | None = None
+    twin: dict[str, float] | None = None
+    paired: Comparison | None = None
 
 
 def find_results(folders: Iterable[Path]) -> dict[str, list[tuple[Path, RunResult]]]:
@@ -55,11 +60,18 @@ def find_results(folders: Iterable[Path]) -> dict[str, list[tuple[Path, RunResul
 def lines(runs: Sequence[tuple[Path, RunResult]]) -> list[Line]:
     """The rows of one task: students first, then who they are measured against."""
     ordered = sorted(runs, key=lambda run: (_rank(run[1]), str(run[0])))
-    students = [
-        Line(name_of(result), result.metrics["student"], result.seconds["total"], path)
-        for path, result in ordered
-    ]
+    students = [_student(run, ordered) for run in ordered]
     return [*students, *_yardsticks([result for _, result in ordered])]
+
+
+def _student(run: tuple[Path, RunResult], others: Sequence[tuple[Path, RunResult]]) -> Line:
+    path, result = run
+    line = Line(name_of(result), result.metrics["student"], result.seconds["total"], path)
+    twin = twin_of(run, others)
+    paired = compare(run, twin) if twin else None
+    if twin is None or paired is None:
+        return line
+    return replace(line, twin=twin[1].metrics["student"], paired=paired)
 
 
 def _yardsticks(results: Sequence[RunResult]) -> Iterator[Line]:
@@ -90,7 +102,13 @@ def standard_error(share: float, count: int) -> float:
 
 
 def difference(line: Line, base: Line | None, metric: str, rows: int) -> str:
-    """How a row stands to the undistilled student, and whether that is more than chance makes."""
+    """How a row stands to the undistilled student, and whether that is more than chance makes.
+
+    Beside its twin where the paired test could be made; else beside `base`, by one standard error.
+    """
+    if line.paired is not None and line.twin is not None:
+        noise = ", noise" if line.paired.is_noise else ""
+        return f"{line.metrics[metric] - line.twin[metric]:+.3f} (p {line.paired.p_value:.2g}{noise})"
     if base is None or line is base:
         return ""
     gap = line.metrics[metric] - base.metrics[metric]
@@ -125,6 +143,8 @@ def show(task: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
     if base is not None and metric == "accuracy":
         error = standard_error(base.metrics[metric], num_rows)
         print(f"noise: within one standard error of the undistilled student, {error:.3f}")  # noqa: T201
+    for test in sorted({line.paired.test for line in rows if line.paired}):
+        print(f"p: {test} beside the undistilled run of the same cache, student and seed")  # noqa: T201
 
 
 def report(folders: Sequence[Path]) -> None:

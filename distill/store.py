@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from distill.config import RunConfig, options_of
@@ -49,6 +49,15 @@ def _refuse_another(folder: Path, found: str, wanted: str) -> None:
         raise ResultError(
             f"--out {folder} holds the run {found[:8]}, this one is {wanted[:8]}; give another --out"
         )
+
+
+def beside(folder: Path) -> list[tuple[Path, RunResult]]:
+    """The finished runs of the store that a run stands in; what cannot be read is no finished run."""
+    found = []
+    for path in sorted(folder.parent.glob(f"*/{RESULT_NAME}")):
+        with suppress(ResultError):
+            found.append((path.parent, read_result(path.parent)))
+    return found
 
 
 @contextmanager

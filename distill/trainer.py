@@ -12,6 +12,7 @@ from distill.aligner import TSAligner, dims_of
 from distill.checkpoint import Checkpoints
 from distill.clock import Clock
 from distill.config import RunConfig, digest_of_run, options_of
+from distill.curves import draw_curves
 from distill.evaluate import answer, measured
 from distill.export import export_aligner, export_predictions, export_student, write_card
 from distill.hardware import find_hardware, peak_memory, versions
@@ -80,6 +81,7 @@ def fit(
     metrics = _report(training, folder, tokenizer)
     result = _result(training, cache, metrics, digest, keeper.notes)
     write_card(folder, result)
+    draw_curves(folder, folder / METRICS_NAME)
     write_result(folder, result)
     checkpoints.remove()
     return result
@@ -123,7 +125,10 @@ def _learners(
         return {STUDENT: (Student(backbone), undistilled_objective(task), run.lr)}
     assert width is not None, "gather refuses a cache without representations"
     dims = dims_of(how, width, task.num_outputs)
-    student, aligner = Student(backbone, dims.manifold, how.aligner), TSAligner(dims, how.aligner)
+    # The aligner is drawn first: what the student has beside its backbone does not change it. A head that
+    # nothing reads is left out, since its dropout would draw from what the others draw.
+    aligner = TSAligner(dims, how.aligner, auxiliary=how.gamma > 0)
+    student = Student(backbone, dims.manifold, how.aligner, auxiliary=how.gamma > 0)
     aligner.requires_grad_(any(ALIGNER in one.trains for one in passes(run)))
     return {
         ALIGNER: (aligner, aligner_objective(task, how), how.aligner_lr),

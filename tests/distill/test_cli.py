@@ -60,6 +60,7 @@ def test_a_run_is_made_once(distill: Command, tmp_path: Path) -> None:
     wanted = {
         "run.json",
         "metrics.jsonl",
+        "curves.png",
         "predictions.parquet",
         "student",
         "aligner.safetensors",
