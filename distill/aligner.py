@@ -54,11 +54,12 @@ class TSAligner(nn.Module):
     Args:
         dims: widths.
         reading: row of READINGS.
+        auxiliary: with an auxiliary head on the projection, where there is one.
 
     Source: arXiv 2603.10877, section 3.2, Table 11 and the authors' code; docs/paper-map.md.
     """
 
-    def __init__(self, dims: AlignerDims, reading: str = "reference") -> None:
+    def __init__(self, dims: AlignerDims, reading: str = "reference", *, auxiliary: bool = True) -> None:
         super().__init__()
         row = READINGS[reading]
         self.projects_hidden = row.projected == "hidden"
@@ -70,16 +71,18 @@ class TSAligner(nn.Module):
         if row.projected != "nothing":
             projected = dims.hidden if self.projects_hidden else dims.teacher
             self.projection = OrthogonalProjection(projected, dims.manifold)
-            self.aux_head = head(dims.manifold, dims.outputs, row.head_dropout)
+            if auxiliary:
+                self.aux_head = head(dims.manifold, dims.outputs, row.head_dropout)
         self.apply(initialise)
 
     def forward(self, teacher_repr_BD: Tensor) -> View:
         """Answer for a batch of representations, (B, D)."""
         hidden_BH = self.encoder(teacher_repr_BD)
-        if self.projection is None or self.aux_head is None:
-            return View(self.output_head(hidden_BH), None, hidden_BH)
-        latent_BP = self.projection(hidden_BH if self.projects_hidden else teacher_repr_BD)
-        return View(self.output_head(hidden_BH), self.aux_head(latent_BP), latent_BP)
+        latent_BP = hidden_BH
+        if self.projection is not None:
+            latent_BP = self.projection(hidden_BH if self.projects_hidden else teacher_repr_BD)
+        aux_logits_BC = None if self.aux_head is None else self.aux_head(latent_BP)
+        return View(self.output_head(hidden_BH), aux_logits_BC, latent_BP)
 
 
 def num_layers_of(reading: Reading, dims: AlignerDims) -> int:

@@ -40,9 +40,17 @@ class Student(nn.Module):
         backbone: a plain `AutoModelForSequenceClassification`; all that is kept after training.
         manifold_dim: P; None gives a student without projection and auxiliary head.
         reading: row of READINGS, of the aligner beside it.
+        auxiliary: with an auxiliary head on the projection, where the reading has one.
     """
 
-    def __init__(self, backbone: Any, manifold_dim: int | None = None, reading: str = "reference") -> None:
+    def __init__(
+        self,
+        backbone: Any,
+        manifold_dim: int | None = None,
+        reading: str = "reference",
+        *,
+        auxiliary: bool = True,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.pooler = POOLERS[backbone.config.model_type]
@@ -51,7 +59,7 @@ class Student(nn.Module):
         if manifold_dim is not None:
             row, width = READINGS[reading], backbone.config.hidden_size
             self.projection = _projection(width, manifold_dim, orthogonal=row.orthogonal_student)
-            if row.projected != "nothing":
+            if auxiliary and row.projected != "nothing":
                 self.aux_head = head(manifold_dim, backbone.config.num_labels, row.head_dropout)
                 self.aux_head.apply(initialise)
 

@@ -63,8 +63,8 @@ def test_paper_keeps_both_projections_orthogonal_through_training(
 ) -> None:
     students: list[Student] = []
 
-    def keep(*arguments: Any) -> Student:
-        students.append(Student(*arguments))
+    def keep(*arguments: Any, **settings: Any) -> Student:
+        students.append(Student(*arguments, **settings))
         return students[-1]
 
     monkeypatch.setattr(trainer, "Student", keep)
@@ -74,3 +74,9 @@ def test_paper_keeps_both_projections_orthogonal_through_training(
     for weight in (projection.weight, load_file(folder / "aligner.safetensors")["projection.weight"]):
         gram = weight.detach().T @ weight.detach()
         assert (gram - torch.eye(len(gram))).abs().max() < 1e-5
+
+
+def test_gamma_0_has_no_auxiliary_heads(run: Run) -> None:
+    folder, result = run(gamma=0.0)
+    assert set(result.metrics) == {"student", "aligner", "majority"}
+    assert not [name for name in load_file(folder / "aligner.safetensors") if name.startswith("aux_head")]

@@ -61,8 +61,8 @@ def test_only_frozen_leaves_the_aligner_bit_for_bit(
 ) -> None:
     drawn: dict[str, torch.Tensor] = {}
 
-    def keep(*arguments: Any) -> TSAligner:
-        aligner = TSAligner(*arguments)
+    def keep(*arguments: Any, **settings: Any) -> TSAligner:
+        aligner = TSAligner(*arguments, **settings)
         drawn.update({name: value.clone() for name, value in aligner.state_dict().items()})
         return aligner
 
