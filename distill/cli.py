@@ -75,6 +75,7 @@ def _choice(values: Any) -> click.Choice:
 @click.option(
     "--checkpoint-every", default="60s", help="Batches (100) or seconds (60s, then under 5 % of the time)."
 )
+@click.option("--loader-workers", type=click.IntRange(min=0), default=0, help="Threads that prepare batches.")
 @click.option(
     "--config", callback=read_config_file, is_eager=True, expose_value=False, help="TOML file; flags win."
 )
@@ -86,6 +87,7 @@ def distill(
     out: Path | None,
     resume: str,
     checkpoint_every: str,
+    loader_workers: int,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -96,7 +98,7 @@ def distill(
     that is finished already is not repeated; one that was stopped or killed goes on from its last checkpoint.
     SIGTERM (status 143) and Ctrl-C (130) write one and stop.
     """
-    session = Session(resume=resume, every=every_of(checkpoint_every))
+    session = Session(resume=resume, every=every_of(checkpoint_every), loader_workers=loader_workers)
     from distill.store import default_folder, finished
     from distill.weights import digest_of_student
     from schemas.cache import open_cache

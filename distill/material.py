@@ -61,7 +61,13 @@ class _Source:
 
 
 def gather(
-    run: RunConfig, cache: TeacherCache, task: TaskSpec, tokenizer: Any, device: torch.device
+    run: RunConfig,
+    cache: TeacherCache,
+    task: TaskSpec,
+    tokenizer: Any,
+    device: torch.device,
+    *,
+    workers: int = 0,
 ) -> Material:
     """Open both splits, tokenise them where that was not done before, and divide the rows by the protocol.
 
@@ -77,7 +83,7 @@ def gather(
     reported = _keep(report.stream, report.usable_R, _EVALUATION_BATCH)
     held = division.select_R
     return Material(
-        train=_keep(train.stream, division.train_R, run.batch_size),
+        train=replace(_keep(train.stream, division.train_R, run.batch_size), workers=workers),
         select=reported if held is None else _keep(train.stream, held, _EVALUATION_BATCH),
         report=reported,
         reports_aligner=run.distillation is not None and bool(report.taught_R[report.usable_R].all()),

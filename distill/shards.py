@@ -6,14 +6,16 @@ which names every shard's bytes.
 Letters: B batch, T tokens, D width of the representation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from distill.ahead import Once, in_order
 from distill.order import Order
 from distill.representations import Representations, Values
 from distill.split import Split
@@ -36,6 +38,7 @@ class Stream:
         max_length: tokens that no row exceeds.
         device: that the batches go to.
         representations: None where no tower reads them.
+        workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
     """
 
     split: Split
@@ -46,25 +49,34 @@ class Stream:
     max_length: int
     device: torch.device
     representations: Representations | None = None
+    workers: int = 0
 
     def batches(self, epoch: int, passage: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of one pass, from batch `start` on."""
+        """The batches of one pass, from batch `start` on; the same for any number of workers."""
+        return in_order(self._makers(epoch, passage, start), self.workers)
+
+    def _makers(self, epoch: int, passage: int, start: int) -> Iterator[Callable[[], Batch]]:
         number = start
         for window, batches in self.order.batches(epoch, passage, start):
             groups = sorted(window.groups)
             rows = self.split.rows_of(groups)
-            values = self.representations.window(groups) if self.representations else None
+            # Read when its first batch is made, when the window before may already be forgotten.
+            values = Once(partial(self.representations.window, groups)) if self.representations else None
             for rows_B in batches:
-                picked = None if values is None else values[np.searchsorted(rows, rows_B)]
-                yield self._batch(rows_B, picked, (epoch, passage, number))
+                picked = np.searchsorted(rows, rows_B)
+                yield partial(self._batch, rows_B, picked, values, (epoch, passage, number))
                 number += 1
 
     def _batch(
-        self, rows_B: NDArray[np.int64], values_BD: Values | None, place: tuple[int, int, int]
+        self,
+        rows_B: NDArray[np.int64],
+        picked_B: NDArray[np.int64],
+        values: Once[Values] | None,
+        place: tuple[int, int, int],
     ) -> Batch:
         ready_BD = None
-        if self.representations is not None and values_BD is not None:
-            ready_BD = self._to_device(self.representations.ready(values_BD, place))
+        if self.representations is not None and values is not None:
+            ready_BD = self._to_device(self.representations.ready(values.get()[picked_B], place))
         tokens = {name: self._to_device(part) for name, part in self._pad(rows_B).items()}
         return Batch(rows_B, tokens, self._to_device(self.labels[rows_B]), ready_BD)
 

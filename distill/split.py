@@ -5,6 +5,7 @@ Letters: R rows of the split, G row groups, C classes, D width of the representa
 
 from collections.abc import Sequence
 from itertools import accumulate
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class Split:
 
     def __init__(self, cache: TeacherCache, name: str, task: TaskSpec) -> None:
         self.cache, self.name, self.task = cache, name, task
+        # One file's reader does not bear two threads.
+        self._reading = Lock()
         self._shards = [shard for _, shard in cache.shards(name)]
         sizes = [
             (shard, group, shard.metadata.row_group(group).num_rows)
@@ -89,16 +92,24 @@ class Split:
 
     def representations(self, groups: Sequence[int]) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
         """As stored, (rows, D), of some row groups in the order given, and which rows have one."""
-        parts = [self._representations(*self._groups[group]) for group in groups]
-        if len(parts) == 1:
-            return parts[0]
-        values, present = zip(*parts, strict=True)
-        return np.concatenate(values), np.concatenate(present)
+        first, taught = self._representations(*self._groups[groups[0]])
+        if len(groups) == 1:
+            return first, taught
+        # Filled group by group: joined at the end, all of them would stand in memory twice.
+        sizes = [int(np.diff(self.group_starts[group : group + 2])[0]) for group in groups]
+        values, present = np.empty((sum(sizes), first.shape[1]), first.dtype), np.empty(sum(sizes), bool)
+        values[: sizes[0]], present[: sizes[0]] = first, taught
+        del first
+        for group, end, size in zip(groups[1:], np.cumsum(sizes)[1:], sizes[1:], strict=True):
+            values[end - size : end], present[end - size : end] = self._representations(*self._groups[group])
+        return values, present
 
     def _representations(
         self, shard: pq.ParquetFile, group: int
     ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-        return representations(shard.read_row_group(group, columns=["teacher_repr"]).column(0))
+        with self._reading:
+            table = shard.read_row_group(group, columns=["teacher_repr"])
+        return representations(table.column(0))
 
     def rows_of(self, groups: Sequence[int]) -> NDArray[np.int64]:
         """The rows of some row groups, in the order given."""

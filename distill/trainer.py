@@ -68,7 +68,7 @@ def fit(
     keeper = Keeper(checkpoints, session, folder / METRICS_NAME)
     clock = Clock()
     with clock.part("setup"):
-        training, tokenizer = _set_up(run, cache, clock)
+        training, tokenizer = _set_up(run, cache, clock, session.loader_workers)
         keeper.resume(training, quiet=quiet)
     rows, done = len(passes(run)) * training.material.num_rows["train"], training.place.rows
     with (
@@ -87,7 +87,7 @@ def fit(
     return result
 
 
-def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock) -> tuple[Training, Any]:
+def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, workers: int) -> tuple[Training, Any]:
     hardware = find_hardware(run.device, run.precision)
     task = find_task(cache.manifest.request.task)
     tokenizer = load_tokenizer(run.student)
@@ -99,7 +99,7 @@ def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock) -> tuple[Training
             f"--max-length {run.max_length}: wanted at most {positions}, the student's positions"
         )
     with clock.part("tokens"):
-        material = gather(run, cache, task, tokenizer, hardware.device)
+        material = gather(run, cache, task, tokenizer, hardware.device, workers=workers)
     # Precision is the run's own autocast: accelerate's is one for the whole process and copies outputs.
     accelerator = Accelerator(cpu=hardware.device.type == "cpu", mixed_precision="no")
     towers = {

@@ -1,11 +1,16 @@
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from distill.ahead import in_order
 from distill.config import DistillationConfig
 from distill.order import Order
 from distill.representations import representations_of, standardiser
@@ -137,3 +142,33 @@ def test_one_window_is_read_once(
 def test_a_split_that_is_not_there_is_named(cache: TeacherCache) -> None:
     with pytest.raises(CacheError, match="has no rows of the split 'test', only train, validation"):
         Split(cache, "test", TASK)
+
+
+@given(workers=st.integers(1, 4), batch_size=st.integers(1, 40), share=st.floats(0, 1))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_workers_change_nothing(
+    cache: TeacherCache, tiny_student: Path, workers: int, batch_size: int, share: float
+) -> None:
+    one = stream(cache, tiny_student, replace(RAW, control="noise:1"))
+    one = replace(one, order=replace(one.order, batch_size=batch_size))
+    start = int(share * (one.order.num_batches(1, 0) - 1))
+    alone, together = (list(replace(one, workers=count).batches(1, 0, start)) for count in (0, workers))
+    assert len(alone) == len(together) > 0
+    for left, right in zip(alone, together, strict=True):
+        assert left.rows_B.tolist() == right.rows_B.tolist()
+        assert torch.equal(left.tokens["input_ids"], right.tokens["input_ids"])
+        assert torch.equal(left.labels, right.labels)
+        assert torch.equal(left.teacher_repr_BD, right.teacher_repr_BD)
+
+
+def test_a_worker_that_fails_says_why_and_leaves_no_thread() -> None:
+    def fail() -> int:
+        raise ValueError("wrong")
+
+    threads = threading.active_count()
+    with pytest.raises(ValueError, match="wrong"):
+        list(in_order(iter([lambda: 1, fail, lambda: 2]), 2))
+    results = in_order((partial(int, number) for number in range(100)), 2)
+    assert [next(results), next(results)] == [0, 1]
+    results.close()
+    assert threading.active_count() == threads
