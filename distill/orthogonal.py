@@ -32,7 +32,7 @@ class OrthogonalProjection(nn.Module):
     """A bias-free linear map with orthonormal rows or columns, whichever are fewer.
 
     Its weight is plain, float32 and free of weight decay; `retract` must follow every optimiser step. The
-    parametrisation that torch has costs more than the student's whole step (docs/decisions).
+    parametrisation that torch has costs more than the student's whole step (docs/decisions/0005).
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
