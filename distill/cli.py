@@ -75,6 +75,11 @@ def _choice(values: Any) -> click.Choice:
 @click.option(
     "--checkpoint-every", default="60s", help="Batches (100) or seconds (60s, then under 5 % of the time)."
 )
+@click.option("--evaluate-only", is_flag=True, help="Measure a finished run's student again on --split.")
+@click.option("--split", default="validation", help="Split that --evaluate-only reads.")
+@click.option(
+    "--predict", type=click.Path(path_type=Path), help="Answer for a JSONL, CSV or Parquet file's rows."
+)
 @click.option("--loader-workers", type=click.IntRange(min=0), default=0, help="Threads that prepare batches.")
 @click.option(
     "--config", callback=read_config_file, is_eager=True, expose_value=False, help="TOML file; flags win."
@@ -88,6 +93,9 @@ def distill(
     resume: str,
     checkpoint_every: str,
     loader_workers: int,
+    evaluate_only: bool,
+    split: str,
+    predict: Path | None,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -96,7 +104,8 @@ def distill(
 
     Writes run.json, metrics.jsonl, curves.png, predictions.parquet, student/ and aligner.safetensors. A run
     that is finished already is not repeated; one that was stopped or killed goes on from its last checkpoint.
-    SIGTERM (status 143) and Ctrl-C (130) write one and stop.
+    SIGTERM (status 143) and Ctrl-C (130) write one and stop. With --evaluate-only or --predict the same
+    command asks the finished run's student.
     """
     session = Session(resume=resume, every=every_of(checkpoint_every), loader_workers=loader_workers)
     from distill.store import default_folder, finished
@@ -110,6 +119,17 @@ def distill(
     digest = digest_of_run(run, cache.manifest.digest, digest_of_student(run.student))
     folder = out or default_folder(run, digest)
     result = finished(folder, digest)
+    if evaluate_only or predict is not None:
+        _ask_again(
+            run,
+            cache,
+            folder,
+            result,
+            split=split if evaluate_only else None,
+            source=predict,
+            as_json=as_json,
+        )
+        return
     say(
         f"{folder}: {'finished already' if result else f'training {run.label}, seed {run.seed}'}", quiet=quiet
     )
@@ -121,6 +141,39 @@ def distill(
     if as_json:
         kept = result.model_dump(include={"config_hash", "metrics", "seconds"})
         show_json({"folder": str(folder), **kept, **({"paired": paired} if paired else {})})
+
+
+def _ask_again(
+    run: RunConfig,
+    cache: Any,
+    folder: Path,
+    result: Any,
+    *,
+    split: str | None,
+    source: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure a finished run's student on a split, or let it answer for a file, or both."""
+    from schemas.errors import ResultError
+
+    if result is None:
+        raise ResultError(
+            f"{folder}: no finished run to ask; run the same command without --predict and --evaluate-only"
+        )
+    from distill.again import measure_again, predict
+
+    summary: dict[str, Any] = {"folder": str(folder)}
+    if split is not None:
+        summary["evaluated"] = {split: measure_again(run, cache, folder, split)}
+        say(
+            f"student on {split}: "
+            + ", ".join(f"{k} {v:.3f}" for k, v in summary["evaluated"][split].items())
+        )
+    if source is not None:
+        summary["predictions"] = str(predict(run, folder, source))
+        say(f"wrote {summary['predictions']}")
+    if as_json:
+        show_json(summary)
 
 
 def _paired(folder: Path, result: Any, *, quiet: bool) -> dict[str, Any] | None:

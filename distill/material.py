@@ -92,6 +92,16 @@ def gather(
     )
 
 
+def stream_of(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) -> Stream:
+    """The labelled rows of one split, to measure on.
+
+    Raises:
+        CacheError: no row has a label.
+    """
+    source = _source(split, run, tokenizer, device)
+    return _keep(source.stream, source.usable_R, _EVALUATION_BATCH)
+
+
 def _source(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) -> _Source:
     tokens = tokenised(split.cache, split.name, tokenizer, split.task.student_fields, run.max_length)
     labels, usable_R = split.labels()

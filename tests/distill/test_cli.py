@@ -73,6 +73,10 @@ def test_a_run_is_made_once(distill: Command, tmp_path: Path) -> None:
     assert "finished already" in again.stderr
     assert json.loads(again.stdout) == summary
     assert (folder / "run.json").stat().st_mtime_ns == stamp
+    measured = distill("--config", str(folder / "config.toml"), "--evaluate-only", "--json")
+    student = json.loads(measured.stdout)["evaluated"]["validation"]
+    assert student == pytest.approx(summary["metrics"]["student"])
+    refused(distill("--seed", "1", "--predict", "x.csv"), 1, "no finished run", "without --predict")
     refused(distill("--out", str(folder), "--seed", "1"), 1, str(folder), "give another --out")
 
 

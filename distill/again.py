@@ -1,0 +1,157 @@
+"""A finished run's student, asked again: to measure it on a split, or to answer for new texts.
+
+Letters: B batch, C outputs.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from pyarrow import csv
+
+from distill.config import RunConfig
+from distill.evaluate import answer, measured
+from distill.export import STUDENT_FOLDER
+from distill.hardware import find_hardware
+from distill.material import stream_of
+from distill.metrics import predictions, probabilities
+from distill.split import Split
+from distill.student import Student, load_backbone, load_tokenizer
+from schemas.cache import TeacherCache
+from schemas.errors import SourceError
+from schemas.files import whole_file
+from schemas.tasks import LabelKind, TaskSpec, find_task
+
+_ROWS = 128
+Rows = list[dict[str, Any]]
+
+
+def measure_again(run: RunConfig, cache: TeacherCache, folder: Path, split: str) -> dict[str, float]:
+    """Metrics of a run's exported student on a split of the cache, in full precision.
+
+    Args:
+        run: that made it.
+        cache: whose rows are read.
+        folder: of the finished run.
+        split: of the cache.
+
+    Raises:
+        CacheError: the cache has no such split, or no label in it.
+    """
+    student, tokenizer, task, device = _load(run, folder)
+    alone = replace(run, method="undistilled", distillation=None)
+    stream = stream_of(Split(cache, split, task), alone, tokenizer, device)
+    return measured(stream, answer(stream, student))["student"]
+
+
+def predict(run: RunConfig, folder: Path, source: Path) -> Path:
+    """Write what a run's student answers for each row of a file.
+
+    Args:
+        run: that made it.
+        folder: of the finished run; the answers go there.
+        source: `.jsonl`, `.csv` or `.parquet` with the task's fields as columns; `example_id` is kept.
+
+    Returns:
+        The file written: `predictions-NAME.parquet`.
+
+    Raises:
+        SourceError: the file cannot be read, or lacks a column.
+    """
+    student, tokenizer, task, device = _load(run, folder)
+    path = folder / f"predictions-{source.stem}.parquet"
+    with whole_file(path) as temporary:
+        writer, done = None, 0
+        for rows in _chunks(source):
+            texts = [_column(rows, name, source, done) for name in task.student_fields]
+            tokens = tokenizer(
+                *texts, truncation=True, max_length=run.max_length, padding=True, return_tensors="pt"
+            )
+            table = _answered(task, student, tokens.to(device), rows, done)
+            writer = writer or pq.ParquetWriter(temporary, table.schema)
+            writer.write_table(table)
+            done += len(rows)
+        if writer is None:
+            raise SourceError(f"--predict {source}: no rows in it; give a file with some")
+        writer.close()
+    return path
+
+
+def _load(run: RunConfig, folder: Path) -> tuple[Student, Any, TaskSpec, torch.device]:
+    task, device = find_task(run.task), find_hardware(run.device, "fp32").device
+    place = str(folder / STUDENT_FOLDER)
+    return Student(load_backbone(place, task)).to(device).eval(), load_tokenizer(place), task, device
+
+
+@torch.no_grad()
+def _answered(task: TaskSpec, student: Student, tokens: Any, rows: Rows, done: int) -> pa.Table:
+    logits_BC = student(**tokens).logits_BC.float().cpu().numpy()
+    predicted, chances = predictions(task, logits_BC), probabilities(task.label_kind, logits_BC)
+    columns: dict[str, Any] = {
+        "example_id": [str(row.get("example_id", done + place)) for place, row in enumerate(rows)],
+        "predicted": list(predicted) if predicted.ndim == 2 else predicted,
+        "logits": list(logits_BC),
+    }
+    if task.label_kind is LabelKind.SINGLE:
+        columns["class"] = [task.classes[index] for index in predicted]
+    if chances is not None:
+        columns["probabilities"] = list(chances)
+    return pa.table(columns)
+
+
+def _column(rows: Rows, name: str, source: Path, done: int) -> list[str]:
+    for place, row in enumerate(rows):
+        if not isinstance(row.get(name), str):
+            held = ", ".join(row) or "nothing"
+            raise SourceError(
+                f"--predict {source}: row {done + place + 1} has no text in the column {name!r}, "
+                f"only {held}; give each row the fields that the task has"
+            )
+    return [row[name] for row in rows]
+
+
+def _chunks(source: Path) -> Iterator[Rows]:
+    readers = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}
+    if source.suffix not in readers:
+        raise SourceError(f"--predict {source}: wanted a file that ends in {', '.join(readers)}")
+    try:
+        yield from readers[source.suffix](source)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(f"--predict {source}: cannot be read ({reason}); give another file") from None
+
+
+def _json_lines(source: Path) -> Iterator[Rows]:
+    with source.open(encoding="utf-8") as lines:
+        rows = (_object(line) for line in lines if line.strip())
+        while chunk := list(islice(rows, _ROWS)):
+            yield chunk
+
+
+def _object(line: str) -> dict[str, Any]:
+    value = json.loads(line)
+    if not isinstance(value, dict):
+        raise ValueError("a line is no JSON object")  # noqa: TRY004 - caught and named with the file
+    return value
+
+
+def _csv(source: Path) -> Iterator[Rows]:
+    for batch in csv.open_csv(source):
+        yield from _cut(batch.to_pylist())
+
+
+def _parquet(source: Path) -> Iterator[Rows]:
+    with pq.ParquetFile(source) as file:
+        for batch in file.iter_batches(_ROWS):
+            yield batch.to_pylist()
+
+
+def _cut(rows: Sequence[dict[str, Any]]) -> Iterator[Rows]:
+    for start in range(0, len(rows), _ROWS):
+        yield list(rows[start : start + _ROWS])
