@@ -85,6 +85,14 @@ def test_temperature_cancels_in_the_reference_regression() -> None:
     assert loss(student, aligner, 1.0, phi).item() == pytest.approx(loss(student, aligner, 5.0, phi).item())
 
 
+def test_temperature_stays_in_the_papers_regression() -> None:
+    student, aligner = towers(2, classes=1)
+    loss, phi = MATCHING_LOSSES[Formulation.PAPER], PHIS[LabelKind.REGRESSION]
+    assert loss(student, aligner, 5.0, phi).item() == pytest.approx(
+        loss(student, aligner, 1.0, phi).item() / 5
+    )
+
+
 @every_pair
 def test_gradient_reaches_the_student_only(formulation: Formulation, kind: LabelKind) -> None:
     student, aligner = (tensor.requires_grad_() for tensor in towers(3))
