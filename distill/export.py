@@ -61,6 +61,10 @@ def write_card(folder: Path, result: RunResult) -> None:
         for head, values in result.metrics.items()
     )
     names = list(result.metrics["student"])
+    settings = "\n".join(
+        f"    {name} = {value}" for name, value in result.config.items() if name != "student"
+    )
+    notes = "".join(f"\n- {note}" for note in result.notes)
     teacher = result.cache.teacher
     write_text(
         folder / STUDENT_FOLDER / "README.md",
@@ -71,15 +75,22 @@ pipeline_tag: text-classification
 # {result.config["task"]}, trained with `{result.config["method"]}`
 
 A student of `{Path(result.config["student"]).name}`, trained by ARMADA-Distill on the teacher cache
-`{result.cache.name}`: {result.cache.rows} rows, teacher `{teacher.backend}:{teacher.name}`.
-It is an ordinary text model: neither teacher nor aligner is needed to use it.
+`{result.cache.name}`: {result.cache.rows} rows, teacher `{teacher.backend}:{teacher.name}`, digest
+`{result.cache.digest[:16]}`. It is an ordinary text model: neither teacher nor aligner is needed to use it.
+
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+    model = AutoModelForSequenceClassification.from_pretrained("FOLDER")
 
 Measured by the protocol `{result.protocol}` on {result.num_rows["report"]} rows:
 
 | answers | {" | ".join(names)} |
 |---|{"---|" * len(names)}
 {rows}
+{notes}
 
-Seed {result.config["seed"]}; configuration `{result.config_hash[:8]}`.
+Configuration `{result.config_hash[:8]}`:
+
+{settings}
 """,
     )

@@ -121,6 +121,11 @@ def test_model_card_tells_where_it_comes_from(trained: tuple[Path, RunResult]) -
     assert "library_name: transformers" in card
     assert "`test:numbers`" in card
     assert f"{trained[1].metrics['student']['accuracy']:.3f}" in card
+    assert f"digest\n`{trained[1].cache.digest[:16]}`" in card
+    assert "\n    manifold = euclid\n" in card
+    lines = [line.strip() for line in card.splitlines() if "from_pretrained" in line or "import" in line]
+    assert len(lines) == 3
+    exec("\n".join(lines).replace("FOLDER", str(trained[0] / "student")), {})
 
 
 def test_nothing_is_pickled(trained: tuple[Path, RunResult]) -> None:
