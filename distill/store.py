@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from schemas.errors import LockedError, ResultError
 from schemas.files import write_text
 from schemas.result import RESULT_NAME, RunResult, read_result
 
-CONFIG_NAME, LOCK_NAME = "config.toml", ".lock"
+CONFIG_NAME, LOCK_NAME, CHECKPOINT_NAME = "config.toml", ".lock", "checkpoint"
 
 
 def default_folder(run: RunConfig, digest: str) -> Path:
@@ -33,6 +34,8 @@ def finished(folder: Path, digest: str) -> RunResult | None:
     if (folder / RESULT_NAME).exists():
         result = read_result(folder)
         _refuse_another(folder, result.config_hash, digest)
+        # Left where a kill came between the result and the end.
+        shutil.rmtree(folder / CHECKPOINT_NAME, ignore_errors=True)
         return result
     if (folder / CONFIG_NAME).exists():
         first = (folder / CONFIG_NAME).read_text(encoding="utf-8").partition("\n")[0]
