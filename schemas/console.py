@@ -17,6 +17,14 @@ from schemas.errors import ArmadaError, ConfigError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_SOME_ROWS_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
 _SECONDS_BETWEEN_LINES = 10.0
+_MAX_LINE = 1000
+# What a TOML file must give for an option of a click type; for the others a text, or a list of texts.
+_CONFIG_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "integer": ("a whole number", (int,)),
+    "integer range": ("a whole number", (int,)),
+    "float": ("a number", (float, int)),
+    "boolean": ("true or false", (bool,)),
+}
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
@@ -130,11 +138,26 @@ def read_config_file(context: Any, _parameter: Any, path: str | None) -> None:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"--config {path}: {error}; give a readable TOML file") from None
-    known = {parameter.name for parameter in context.command.params}
-    values = {key.replace("-", "_"): value for key, value in values.items()}
-    if unknown := sorted(set(values) - known):
-        raise ConfigError(f"--config {path}: {unknown[0]} is no option of {context.info_name}; see --help")
-    context.default_map = {**(context.default_map or {}), **values}
+    options = {one.name: one for one in context.command.params if one.name not in ("config", "help")}
+    defaults: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in options:
+            raise ConfigError(f"--config {path}: {key} is no option of {context.info_name}; see --help")
+        if name in defaults:
+            raise ConfigError(f"--config {path}: {key} stands twice; keep one of its spellings")
+        defaults[name] = _config_value(path, key, value, options[name].type.name)
+    context.default_map = {**(context.default_map or {}), **defaults}
+
+
+def _config_value(path: str, key: str, value: Any, kind: str) -> Any:
+    """A TOML value as the option of that click type takes it; click itself would guess, or fail inside."""
+    wanted, types = _CONFIG_TYPES.get(kind, ("a text", (str, int, float)))
+    if types[0] is str and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ",".join(value)
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise ConfigError(f"--config {path}: {key} is {value!r}; wanted {wanted}")
+    return str(value) if types[0] is str else value
 
 
 def run_command(command: Callable[..., Any]) -> NoReturn:
@@ -150,11 +173,7 @@ def run_command(command: Callable[..., Any]) -> NoReturn:
             raise
         fail(name, "interrupted; what was done is kept, the same command goes on", EXIT_INTERRUPTED)
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        where = f" {error.filename}" if error.filename else ""
-        advice = "make room or give another folder, then run the same command: it goes on"
-        fail(name, f"cannot write{where}: {error.strerror}; {advice}", EXIT_FAILED)
+        fail(name, _disk_line(error), EXIT_FAILED)
     except Exception as error:
         # A click.UsageError, known by what it can do: this module does not import click.
         message = getattr(error, "format_message", None)
@@ -164,7 +183,19 @@ def run_command(command: Callable[..., Any]) -> NoReturn:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _disk_line(error: OSError) -> str:
+    where = f" {error.filename}" if error.filename else ""
+    reason = error.strerror or str(error)
+    if error.errno in _DISK_ERRORS:
+        advice = "make room or give another folder, then run the same command: it goes on"
+        return f"cannot write{where}: {reason}; {advice}"
+    return f"cannot use{where}: {reason}; give another path"
+
+
 def fail(name: str, message: str, status: int) -> NoReturn:
-    """Print one line and leave."""
-    say(f"{name}: {message}")
+    """Print one line and leave; what data brought into it can neither break the line nor flood it."""
+    line = "".join(one if one.isprintable() else " " for one in message)
+    if len(line) > _MAX_LINE:
+        line = f"{line[: _MAX_LINE // 2]} ... {line[-_MAX_LINE // 2 :]}"
+    say(f"{name}: {line}")
     sys.exit(status)
