@@ -59,58 +59,67 @@ def progress(what: str, total: int, unit: str, *, done: int = 0, quiet: bool = F
         yield from _lines(what, total, unit, done)
 
 
+class _Pace:
+    """Steps a second and time left, counted from the first step on: what comes before it is start-up."""
+
+    def __init__(self, total: int, done: int, unit: str) -> None:
+        self.position, self._total, self._unit = done, total, unit
+        self._from: tuple[int, float] | None = None
+
+    def move(self, steps: int) -> None:
+        """Count steps as done."""
+        self.position += steps
+        if self._from is None:
+            self._from = (self.position, time.monotonic())
+
+    def __str__(self) -> str:
+        first, started = self._from or (self.position, 0.0)
+        if self.position <= first:
+            return ""
+        rate = (self.position - first) / max(time.monotonic() - started, 1e-9)
+        left = int((self._total - self.position) / rate)
+        return f"{rate:.1f} {self._unit}/s, {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
+
+
 def _bar(what: str, total: int, unit: str, done: int) -> Generator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        # As narrow as it can be: on 80 columns the numbers matter more.
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
+        TextColumn("{task.fields[pace]}"),
         TextColumn("{task.fields[note]}"),
     )
-    started = time.monotonic()
+    pace = _Pace(total, done, unit)
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total, completed=done, rate="", note="")
-        position = done
+        task = bar.add_task(what, total=total, completed=done, pace="", note="")
 
         def advance(steps: int = 1, note: str = "") -> None:
-            nonlocal position
-            position += steps
-            rate = _rate(position, total, done, started, unit)
-            bar.update(task, completed=position, rate=rate, note=note)
+            pace.move(steps)
+            bar.update(task, completed=pace.position, pace=str(pace), note=note)
 
         yield advance
 
 
 def _lines(what: str, total: int, unit: str, done: int) -> Generator[Advance]:
-    started = last = time.monotonic()
-    position = done
+    pace = _Pace(total, done, unit)
+    last = time.monotonic()
 
     def show(note: str) -> None:
-        rate = _rate(position, total, done, started, unit)
-        say(f"{what}: {position}/{total} {unit} {rate} {note}".rstrip())
+        say(f"{what}: {pace.position}/{total} {unit} {pace} {note}".rstrip())
 
     def advance(steps: int = 1, note: str = "") -> None:
-        nonlocal position, last
-        position += steps
+        nonlocal last
+        pace.move(steps)
         if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             show(note)
 
     yield advance
     show("")
-
-
-def _rate(position: int, total: int, done: int, started: float, unit: str) -> str:
-    seconds = time.monotonic() - started
-    if position <= done or seconds <= 0:
-        return ""
-    rate = (position - done) / seconds
-    left = int((total - position) / rate)
-    return f"{rate:.1f} {unit}/s, {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
 
 
 def say(line: str, *, quiet: bool = False) -> None:

@@ -56,7 +56,9 @@ def _plain(row: Row) -> dict[str, Any]:
         "example_id": row.example.id,
         "split": row.example.split,
         "prompt": row.prompt,
-        "label": label.target_text or label.value or list(label.class_ids),
+        "label": next(
+            (one for one in (label.target_text, label.value) if one is not None), list(label.class_ids)
+        ),
         "teacher_text": None if answer is None or answer.texts is None else list(answer.texts),
         "teacher_repr": None if answer is None or answer.repr is None else f"{answer.repr.shape[0]} values",
         "error": None if answer is None else answer.error,
@@ -125,7 +127,10 @@ def faults(folder: Path) -> list[str]:
             open_shard(folder, file, manifest).close()
         except CacheError as error:
             found.append(str(error))
-    if not has_statistics(folder, manifest):
+    if not manifest.complete:
+        held = f"{manifest.sealed_rows} of {manifest.rows} rows are sealed"
+        found.append(f"{folder} is incomplete: {held}; run the same cache-teacher command again, it goes on")
+    elif not has_statistics(folder, manifest):
         again = "run the cache-teacher command again, it makes it anew"
         found.append(f"{folder / STATS_NAME} is missing or altered; {again}")
     return found

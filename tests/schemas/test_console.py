@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from schemas.console import read_config_file, run_command
+from schemas.console import progress, read_config_file, run_command
 from schemas.errors import CacheError, ConfigError
 
 
@@ -117,3 +117,17 @@ def test_two_spellings_of_one_option_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="stands twice"):
         other(["--config", str(file)], standalone_mode=False)
+
+
+def test_time_left_does_not_count_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter([0.0, 100.0, 100.0, 101.0, 101.0, 101.0, 101.0, 101.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+
+    with progress("asking", 100, "rows", done=40) as advance:
+        advance(10)
+        advance(10)
+
+    # Ten rows in the second after the first ten, which came after 100 seconds of loading.
+    assert "60/100 rows 10.0 rows/s, 0:00:04 left" in capsys.readouterr().err
