@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import ManifestError
 from schemas.files import write_text
@@ -16,6 +17,11 @@ MANIFEST_NAME = "manifest.json"
 STATS_NAME = "stats.safetensors"
 
 Plain = str | int | float | bool | list[str] | None
+# Strict: true, 1.0 and "1" are no numbers of rows.
+Count = Annotated[int, Field(ge=0, strict=True)]
+Split = Annotated[str, Field(pattern="^(train|validation|test)$")]
+# A bare name: what a manifest lists is in its folder.
+ShardName = Annotated[str, Field(pattern="^[a-z]+-[0-9]{5,}-of-[0-9]{5,}[.]parquet$")]
 
 
 def digest_of(value: object) -> str:
@@ -75,11 +81,11 @@ class Request(Record):
 
     task: str
     source: str
-    splits: dict[str, int]
+    splits: dict[Split, Count]
     prompts_digest: str
     teach: Literal["all", "train"] = "all"
     store: tuple[str, ...] = ("repr",)
-    rows_per_shard: int
+    rows_per_shard: Count
     codec: str | None = None
     parameters: dict[str, Plain] = {}
 
@@ -100,15 +106,15 @@ class ShardFile(Record):
         captured_mass: mean probability mass of the kept entries; None where no log-probabilities are stored.
     """
 
-    name: str
-    split: str
-    rows: int
-    taught: int
-    errors: int
-    bytes: int
+    name: ShardName
+    split: Split
+    rows: Count
+    taught: Count
+    errors: Count
+    bytes: Count
     sha256: str
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
     captured_mass: float | None = None
 
 
@@ -130,6 +136,13 @@ class CacheManifest(Record):
     files: tuple[ShardFile, ...] = ()
     stats_sha256: str | None = None
     timings: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _lists_each_file_once(self) -> Self:
+        for name, times in Counter(file.name for file in self.files).most_common(1):
+            if times > 1:
+                raise ValueError(f"{name} is listed {times} times, once is wanted")
+        return self
 
     @property
     def fingerprint(self) -> str:
@@ -184,15 +197,15 @@ def read_manifest(folder: Path) -> CacheManifest:
         raise ManifestError(
             f"{folder}: no {MANIFEST_NAME}, so no teacher cache; make one with cache-teacher --out {folder}"
         ) from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ManifestError(
             f"{path} cannot be read ({error}); restore it from a copy, or run cache-teacher into a new folder"
         ) from None
     version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise ManifestError(
-            f"{path} has schema version {version}, this reader needs {SCHEMA_VERSION}; "
-            "run cache-teacher again or teacher-shards export it"
+            f"{path} has schema version {version!r}, this reader needs {SCHEMA_VERSION}; "
+            "run cache-teacher again with this version"
         )
     try:
         return CacheManifest.model_validate(raw)

@@ -152,6 +152,10 @@ def open_shard(
         raise ShardError(
             f"{path} was altered: its SHA-256 is not {file.sha256[:16]}..., which the manifest has; {_AGAIN}"
         )
+    if shard.metadata.num_rows != file.rows:
+        raise ShardError(
+            f"{path} has {shard.metadata.num_rows} rows, the manifest says {file.rows}; {_AGAIN}"
+        )
     return shard
 
 
@@ -161,7 +165,7 @@ def _check_columns(path: Path, found: pa.Schema, manifest: CacheManifest) -> Non
     if version != str(SCHEMA_VERSION):
         raise ShardError(
             f"{path} has schema version {version}, this reader needs {SCHEMA_VERSION}; "
-            "run cache-teacher again or teacher-shards export it"
+            "run cache-teacher again with this version"
         )
     wanted = arrow_schema(manifest)
     if unknown := [name for name in found.names if name not in wanted.names]:

@@ -6,14 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import open_cache
 from schemas.console import progress, say
-from schemas.errors import ConfigError
+from schemas.errors import CacheError, ConfigError
 from schemas.files import write_text
 from schemas.manifest import CacheManifest, Plain, Request, write_manifest
 from teacher_cache.clock import Clock
 from teacher_cache.config import CacheConfig
-from teacher_cache.folder import CONFIG_NAME, JOURNAL_NAME, check_same, started_cache
+from teacher_cache.folder import CONFIG_NAME, JOURNAL_NAME, check_files, check_same, started_cache
 from teacher_cache.limits import ErrorBudget
 from teacher_cache.lock import writer_lock
 from teacher_cache.loop import Loop
@@ -42,22 +41,30 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
     if config.dry_run:
         return asyncio.run(project(teacher, wanted, plan, config.num_workers, asks=bool(backend.signals)))
     folder = config.folder(plan.task.name)
+    shards = plan.shards(config.rows_per_shard)
     found = started_cache(folder, config.resume)
-    if found is not None and _is_done(folder, wanted, found, retry_errors=config.retry_errors):
+    if found is not None and _is_done(config, folder, wanted, found, shards):
         return _summary(folder, found)
     folder.mkdir(parents=True, exist_ok=True)
     with writer_lock(folder) as note_rows_before:
         # Another process may have written between the first look and the lock.
         manifest = started_cache(folder, "auto") or wanted
         check_same(folder, wanted, manifest)
+        # Rows that are sealed are not asked again, so they must be there.
+        check_files(folder, manifest, shards, verify=True)
         write_text(folder / CONFIG_NAME, _resolved(config, folder, plan, store))
         write_manifest(folder, manifest)
         clock = Clock(manifest.timings)
-        writer = CacheWriter(folder, manifest, plan.shards(config.rows_per_shard), clock)
+        writer = CacheWriter(folder, manifest, shards, clock)
         missing, num_reused = _prepare(config, backend, writer)
         note_rows_before(len(plan.examples) - _count(missing))
         batch_size = config.batch_size or backend.default_batch_size
         num_asked = asyncio.run(_ask(config, teacher, writer, batch_size, missing))
+        if not writer.manifest.complete:
+            raise CacheError(
+                f"{folder} holds {writer.manifest.sealed_rows} of {wanted.rows} rows at the end; "
+                "run the same command again, it goes on"
+            )
         return _summary(folder, writer.manifest, num_asked=num_asked, num_reused=num_reused, clock=clock)
 
 
@@ -83,13 +90,15 @@ def _request(config: CacheConfig, plan: Plan, store: tuple[str, ...]) -> Request
     )
 
 
-def _is_done(folder: Path, wanted: CacheManifest, found: CacheManifest, *, retry_errors: bool) -> bool:
+def _is_done(
+    config: CacheConfig, folder: Path, wanted: CacheManifest, found: CacheManifest, shards: list[ShardPlan]
+) -> bool:
     check_same(folder, wanted, found)
     if not found.complete or not has_statistics(folder, found):
         return False
-    if retry_errors and any(file.errors for file in found.files):
+    if config.retry_errors and any(file.errors for file in found.files):
         return False
-    open_cache(folder, verify=False)
+    check_files(folder, found, shards, verify=False)
     return True
 
 

@@ -1,11 +1,14 @@
 """What stands in an output folder: nothing, a cache to go on with, or something that is not ours to touch."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from schemas.errors import CacheError, MismatchError
+from schemas.errors import CacheError, ManifestError, MismatchError
 from schemas.manifest import MANIFEST_NAME, CacheManifest, differences, read_manifest
+from schemas.shard import open_shard
 from teacher_cache.lock import LOCK_NAME
+from teacher_cache.plan import ShardPlan
 
 CONFIG_NAME, JOURNAL_NAME = "config.json", "journal"
 # What a process that was killed before its first manifest may leave.
@@ -58,6 +61,25 @@ def check_same(folder: Path, wanted: CacheManifest, found: CacheManifest) -> Non
     raise MismatchError(
         f"{folder} is another cache: {shown}{more}; run the same command as then, or give a new --out"
     )
+
+
+def check_files(folder: Path, manifest: CacheManifest, shards: Iterable[ShardPlan], *, verify: bool) -> None:
+    """Refuse to go on with a cache whose sealed shards are not those that its manifest and the plan name.
+
+    Raises:
+        ManifestError: a file that the plan has not, or with other rows.
+        ShardError: a file is missing, cut short or altered; with `verify` every byte is read.
+    """
+    planned = {shard.name: (shard.split, len(shard.examples)) for shard in shards}
+    for file in manifest.files:
+        wanted = planned.get(file.name)
+        if wanted != (file.split, file.rows):
+            plan = "no such shard" if wanted is None else f"{wanted[1]} rows of {wanted[0]}"
+            raise ManifestError(
+                f"{folder / MANIFEST_NAME} lists {file.name} with {file.rows} rows of {file.split}, "
+                f"the plan has {plan}; restore it from a copy, or give a new --out"
+            )
+        open_shard(folder, file, manifest, verify=verify).close()
 
 
 def _short(value: object) -> str:

@@ -13,6 +13,10 @@ from schemas.manifest import CacheManifest, differences, read_manifest, write_ma
 Cache = tuple[Path, CacheManifest]
 
 
+def with_file(raw: Any, **change: object) -> Any:
+    return raw | {"files": [raw["files"][0] | change, *raw["files"][1:]]}
+
+
 def test_it_comes_back_as_it_was(cache: Cache) -> None:
     assert read_manifest(cache[0]) == cache[1]
 
@@ -24,6 +28,17 @@ def test_it_comes_back_as_it_was(cache: Cache) -> None:
         (lambda raw: raw | {"colour": "red"}, r"is damaged: colour: Extra inputs are not permitted"),
         (lambda raw: {**raw, "teacher": {}}, r"is damaged: teacher.backend: Field required"),
         (lambda _: [1], r"has schema version None"),
+        (lambda raw: raw | {"schema_version": True}, r"has schema version True, this reader needs 1"),
+        (lambda raw: raw | {"schema_version": 1.0}, r"has schema version 1.0, this reader needs 1"),
+        (lambda raw: raw | {"schema_version": "1"}, r"has schema version '1', this reader needs 1"),
+        (lambda raw: with_file(raw, rows=-1), r"is damaged: files.0.rows: .* greater than or equal to 0"),
+        (lambda raw: with_file(raw, errors=True), r"is damaged: files.0.errors: .* valid integer"),
+        (lambda raw: with_file(raw, split="dev"), r"is damaged: files.0.split: "),
+        (lambda raw: with_file(raw, name="../train-00000-of-00001.parquet"), r"is damaged: files.0.name: "),
+        (
+            lambda raw: raw | {"files": raw["files"][:1] * 2},
+            r"train-00000-of-00001.parquet is listed 2 times",
+        ),
     ],
 )
 def test_another_file_in_its_place_is_named(cache: Cache, change: Callable[[Any], Any], message: str) -> None:
@@ -37,6 +52,9 @@ def test_another_file_in_its_place_is_named(cache: Cache, change: Callable[[Any]
 def test_a_file_cut_short_and_none_at_all(cache: Cache, tmp_path: Path) -> None:
     path = cache[0] / "manifest.json"
     path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ManifestError, match=r"manifest.json cannot be read"):
+        read_manifest(cache[0])
+    path.write_text("[" * 100_000)
     with pytest.raises(ManifestError, match=r"manifest.json cannot be read"):
         read_manifest(cache[0])
     with pytest.raises(ManifestError, match=r"no manifest.json, so no teacher cache"):

@@ -48,9 +48,9 @@ def test_a_whole_cache_opens_and_gives_its_rows(cache: Cache) -> None:
 def test_bytes_do_not_depend_on_how_the_rows_came(cache: Cache, tmp_path: Path) -> None:
     folder, manifest = cache
     table = pq.read_table(folder / NAME).cast(arrow_schema(manifest))
-    one = seal(tmp_path, "one.parquet", "train", table)
+    one = seal(tmp_path, "train-00000-of-00002.parquet", "train", table)
     chunked = pa.concat_tables([table.slice(0, 1), table.slice(1)])
-    other = seal(tmp_path, "other.parquet", "train", chunked)
+    other = seal(tmp_path, "train-00001-of-00002.parquet", "train", chunked)
 
     assert one.sha256 == other.sha256 == manifest.files[0].sha256
 
@@ -132,3 +132,11 @@ def flipped(data: bytes) -> bytes:
 def retyped(table: pa.Table, name: str, kind: pa.DataType) -> pa.Table:
     index = table.schema.get_field_index(name)
     return table.set_column(index, pa.field(name, kind), table[name].cast(kind))
+
+
+def test_a_number_of_rows_that_is_not_the_files_is_refused(cache: Cache) -> None:
+    folder, manifest = cache
+    file = manifest.files[0].model_copy(update={"rows": 1000})
+
+    with pytest.raises(ShardError, match=r"train-00000-of-00001.parquet has 2 rows, the manifest says 1000"):
+        open_shard(folder, file, manifest, verify=False)

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.cache import open_cache
-from schemas.errors import CacheError, ConfigError, ManifestError, MismatchError, TeacherError
-from schemas.manifest import read_manifest
+from schemas.errors import CacheError, ConfigError, ManifestError, MismatchError, ShardError, TeacherError
+from schemas.manifest import read_manifest, write_manifest
 from schemas.row_groups import group_bounds
 from schemas.rows import decode
 
@@ -226,6 +226,53 @@ def test_a_lost_shard_is_named(prompts: Prompts, run: Run, tmp_path: Path) -> No
         run(prompts(20))
 
 
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (Path.unlink, r"train-00000-of-00002.parquet is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:100]), r"00000-of-00002.parquet is cut short"),
+        (damage, r"train-00000-of-00002.parquet was altered"),
+    ],
+)
+def test_an_unfinished_cache_with_a_harmed_shard_is_not_gone_on_with(  # noqa: PLR0917
+    prompts: Prompts, run: Run, tmp_path: Path, teachers: list[Any], harm: Any, message: str
+) -> None:
+    run(prompts(20))
+    manifest = read_manifest(tmp_path / "cache")
+    write_manifest(tmp_path / "cache", manifest.model_copy(update={"files": manifest.files[:-1]}))
+    harm(tmp_path / "cache" / "train-00000-of-00002.parquet")
+
+    with pytest.raises(ShardError, match=message):
+        run(prompts(20))
+    assert teachers[-1].asked == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "train-00000-of-00009.parquet"}, r"train-00000-of-00009.* the plan has no such shard"),
+        ({"rows": 11}, r"train-00000-of-00002.parquet with 11 rows of train, the plan has 10 rows of train"),
+        ({"split": "test"}, r"with 10 rows of test, the plan has 10 rows of train"),
+    ],
+)
+def test_a_listed_file_that_is_not_planned_is_refused(
+    prompts: Prompts, run: Run, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    run(prompts(20))
+    manifest = read_manifest(tmp_path / "cache")
+    first = manifest.files[0].model_copy(update=change)
+    for files in ((first, *manifest.files[1:]), (first,)):
+        write_manifest(tmp_path / "cache", manifest.model_copy(update={"files": files}))
+        with pytest.raises(ManifestError, match=message):
+            run(prompts(20))
+
+
 def test_the_resolved_options_are_saved(prompts: Prompts, run: Run, tmp_path: Path) -> None:
     run(prompts(10), limit=5)
 
@@ -269,7 +316,7 @@ def test_too_few_answers_name_the_first_example(prompts: Prompts, run: Run, fast
         return teacher
 
     fast_teacher.register(make)
-    with pytest.raises(TeacherError, match=r"gave 2 answers to 3 examples, the first is row-\d+"):
+    with pytest.raises(TeacherError, match=r"gave (\d) answers to \d examples, the first is row-\d+"):
         run(prompts(10))
 
 
