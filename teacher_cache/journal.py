@@ -2,10 +2,12 @@
 
 A file of frames, each a header (magic, CRC-32, length) and a payload. The first payload is the cache's
 fingerprint, every other one a record batch of the shard's schema. A process may die within a write: what
-follows the last whole frame is cut off when the journal is opened again, and appending goes on there.
+follows the last whole frame is cut off when the journal is opened again, and appending goes on there. A
+frame that was damaged later costs its own rows alone: whole frames behind it are found and kept.
 """
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from schemas.console import say
 from schemas.errors import CacheError
 from schemas.files import sync_folder
 
@@ -49,21 +52,23 @@ class Journal:
             CacheError: the journal belongs to another cache.
         """
         buffer = self._mapped()
-        end = self._check_first(buffer)
-        while (payload := _payload(buffer, end)) is not None:
-            yield end, pa.ipc.read_record_batch(payload, self._schema)
-            end += _HEADER.size + payload.size
+        for offset, payload in _whole_frames(buffer, self._check_first(buffer)):
+            yield offset, pa.ipc.read_record_batch(payload, self._schema)
 
     def recover(self) -> None:
-        """Cut off what a killed process left behind the last whole frame.
+        """Cut off what a killed process left behind the last whole frame, and say what was damaged before it.
 
         Raises:
             CacheError: the journal belongs to another cache.
         """
         buffer = self._mapped()
         end = self._check_first(buffer)
-        while (payload := _payload(buffer, end)) is not None:
-            end += _HEADER.size + payload.size
+        damaged = 0
+        for offset, payload in _whole_frames(buffer, end):
+            damaged += offset - end
+            end = offset + _HEADER.size + payload.size
+        if damaged:
+            say(f"{self.path}: {damaged} damaged bytes are left out, rows lost with them are asked again")
         if end < buffer.size:
             os.truncate(self.path, end)
         self._end = end
@@ -105,14 +110,37 @@ class Journal:
         return pa.memory_map(str(self.path)).read_buffer()
 
     def _check_first(self, buffer: pa.Buffer) -> int:
-        first = _payload(buffer, 0)
-        if first is None:
+        first = bytes(buffer[: len(self._first_frame)])
+        if first == self._first_frame:
+            return len(first)
+        # A torn first write left its beginning, or a length without bytes; all else is not ours to cut.
+        if self._first_frame.startswith(first) or not bytes(buffer).strip(b"\0"):
             return 0
-        if _frame(first) != self._first_frame:
-            raise CacheError(
-                f"{self.path} belongs to another cache; move it away, then run the same command again"
-            )
-        return len(self._first_frame)
+        raise CacheError(
+            f"{self.path} belongs to another cache, or its first bytes are damaged; "
+            "move it away, then run the same command again"
+        )
+
+
+def _whole_frames(buffer: pa.Buffer, offset: int) -> Iterator[tuple[int, pa.Buffer]]:
+    while offset < buffer.size:
+        payload = _payload(buffer, offset)
+        if payload is None:
+            offset = _behind_damage(buffer, offset)
+        else:
+            yield offset, payload
+            offset += _HEADER.size + payload.size
+
+
+def _behind_damage(buffer: pa.Buffer, offset: int) -> int:
+    """Where the next frame may begin: where the damaged one's header says, else at the next magic."""
+    if offset + _HEADER.size <= buffer.size:
+        magic, _, length = _HEADER.unpack(buffer.slice(offset, _HEADER.size))
+        stop = offset + _HEADER.size + length
+        if magic == _MAGIC and bytes(buffer[stop : stop + len(_MAGIC)]) == _MAGIC:
+            return stop
+    found = re.compile(_MAGIC).search(buffer, offset + 1)
+    return found.start() if found else buffer.size
 
 
 def _payload(buffer: pa.Buffer, offset: int) -> pa.Buffer | None:

@@ -65,7 +65,7 @@ def test_every_cut_keeps_the_whole_frames_before_it(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-def test_a_changed_byte_costs_its_frame_and_what_follows(
+def test_a_changed_byte_costs_its_frame_alone(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / "a.journal"
@@ -73,12 +73,56 @@ def test_a_changed_byte_costs_its_frame_and_what_follows(
     journal.append([batch(1)])
     first = path.stat().st_size
     journal.append([batch(2)])
+    second = path.stat().st_size
+    journal.append([batch(3), batch(4)])
     damaged = bytearray(path.read_bytes())
-    position = data.draw(st.integers(first, len(damaged) - 1))
+    position = data.draw(st.integers(first, second - 1))
     damaged[position] ^= data.draw(st.integers(1, 255))
     path.write_bytes(damaged)
 
     # Bytes that only pad the message may change without changing a value; nothing else may.
+    recovered = opened(path)
+    assert values(recovered) == [[1], [3], [4]]
+    recovered.append([batch(5)])
+    assert values(opened(path)) == [[1], [3], [4], [5]]
+
+
+def test_damage_is_said_and_a_torn_end_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.journal"
+    journal = opened(path)
+    for value in range(4):
+        journal.append([batch(value)])
+    offsets = [offset for offset, _ in journal.frames()]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    opened(path)
+    assert not capsys.readouterr().err
+
+    # Two frames in a row, the header of one and the payload of the other.
+    damaged = bytearray(whole)
+    damaged[offsets[1] + 9] ^= 255
+    damaged[offsets[2] + 40] ^= 255
+    path.write_bytes(damaged)
+    assert values(opened(path)) == [[0], [3]]
+    lost = offsets[3] - offsets[1]
+    assert capsys.readouterr().err.startswith(f"{path}: {lost} damaged bytes are left out")
+
+
+@pytest.mark.parametrize("content", [b"PAR1 is no journal" * 20, b"ARM?", b"ARMJ" + bytes(200)])
+def test_a_file_that_does_not_begin_as_ours_is_not_touched(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.journal"
+    path.write_bytes(content)
+
+    with pytest.raises(CacheError, match=r"a.journal belongs to another cache, or its first bytes are dam"):
+        opened(path)
+    assert path.read_bytes() == content
+
+
+def test_a_first_write_that_left_zeros_alone_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    path.write_bytes(bytes(4096))
+
+    opened(path).append([batch(1)])
     assert values(opened(path)) == [[1]]
 
 
