@@ -42,6 +42,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a small file whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def sha256_of(path: Path) -> str:
     """Digest of a file's bytes, lower-case hexadecimal, in constant memory."""
     digest = hashlib.sha256()

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schemas.files import sha256_of, whole_file
+from schemas.files import sha256_of, write_bytes
 from schemas.manifest import STATS_NAME, CacheManifest
 from schemas.rows import representations
 
@@ -63,7 +63,7 @@ def write_statistics(folder: Path, manifest: CacheManifest) -> str | None:
     """
     if not manifest.stores_repr:
         return None
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     moments = Moments(manifest.teacher.repr_dim or 0)
     for file in manifest.files_of("train"):
@@ -74,6 +74,6 @@ def write_statistics(folder: Path, manifest: CacheManifest) -> str | None:
                 moments.add(values_Rd[present_R])
     tensors = {"mean": moments.mean_d, "variance": moments.variance_d, "count": np.array(moments.count)}
     path = folder / STATS_NAME
-    with whole_file(path) as temporary:
-        save_file(tensors, temporary)
+    # Its own save_file makes a file that the owner alone may read, and a full disk is no OSError there.
+    write_bytes(path, save(tensors))
     return sha256_of(path)

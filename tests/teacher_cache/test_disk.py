@@ -19,6 +19,7 @@ WRITES = [
     (os, "ftruncate"),
     (Path, "replace"),
     (Path, "write_text"),
+    (Path, "write_bytes"),
     (Path, "mkdir"),
 ]
 

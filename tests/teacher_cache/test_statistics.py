@@ -44,3 +44,5 @@ def test_the_file_holds_the_training_split_alone(
     assert stats["mean"].dtype == stats["variance"].dtype == np.float64
     np.testing.assert_allclose(stats["mean"], everything.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(stats["variance"], everything.var(axis=0), rtol=1e-12)
+    modes = {path.stat().st_mode for path in (tmp_path / "cache").glob("[!.]*.*")}
+    assert len(modes) == 1
