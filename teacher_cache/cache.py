@@ -18,7 +18,7 @@ from teacher_cache.lock import writer_lock
 from teacher_cache.loop import Loop
 from teacher_cache.plan import Plan, ShardPlan, make_plan
 from teacher_cache.projection import project
-from teacher_cache.reuse import copy_answers
+from teacher_cache.reuse import check_reusable, copy_answers
 from teacher_cache.statistics import has_statistics
 from teacher_cache.teachers import Backend, Teacher, TeacherSettings, find_backend
 from teacher_cache.writer import CacheWriter
@@ -38,6 +38,8 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
     store = _store(config, backend, name)
     teacher = backend.make(TeacherSettings(name=model, store=store, num_workers=config.num_workers))
     wanted = CacheManifest(teacher=teacher.identity, request=_request(config, plan, store))
+    if config.reuse is not None:
+        check_reusable(config.reuse, wanted)
     if config.dry_run:
         return asyncio.run(project(teacher, wanted, plan, config.num_workers, asks=bool(backend.signals)))
     folder = config.folder(plan.task.name)

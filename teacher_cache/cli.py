@@ -8,7 +8,17 @@ import click
 
 from schemas.console import EXIT_SOME_ROWS_FAILED, read_config_file, run_command, say, show_json
 
-_FILE = click.Path(path_type=Path)
+
+class _PathType(click.Path):
+    """A path that was given: "" would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty; give a path, or leave the option out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FILE = _PathType(path_type=Path)
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:

@@ -64,6 +64,8 @@ class CacheConfig:
         Raises:
             ConfigError: two options exclude each other, or a value is none of those that exist.
         """
+        for option in ("model", "out", "task", "source", "prompts", "reuse"):
+            _check_given(option, getattr(self, option))
         if self.source is not None and self.prompts is not None:
             raise ConfigError("--source and --prompts both name the examples; give one of them")
         _check_names("--splits", self.splits, SPLITS)
@@ -78,6 +80,16 @@ class CacheConfig:
         """Where the cache stands: as asked, or below `data/shards`."""
         name = self.model.lower().rstrip(":").replace(":", "-").replace("+", "-").replace("/", "-")
         return self.out or Path("data/shards") / task / name.strip("-.")
+
+
+def _check_given(option: str, value: str | Path | None) -> None:
+    if value is not None and not str(value):
+        raise ConfigError(f"--{option} is empty; give a value, or leave it out")
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        # Names like this cannot be written into the manifest or into config.json.
+        raise ConfigError(f"--{option} {str(value)!r} is no UTF-8; give another path") from None
 
 
 def _check_names(option: str, found: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -111,9 +111,14 @@ def _checked_template(template: str | None, task: TaskSpec) -> str | None:
     if template is None:
         return None
     try:
-        names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+        fields = [field for field in Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
         raise ConfigError(f"--template {template!r}: {error}; write a field as {{name}}") from None
+    if altered := [name for _, name, form, conversion in fields if form or conversion]:
+        raise ConfigError(
+            f"--template {template!r}: the field {altered[0]} has a format; write it as {{{altered[0]}}}"
+        )
+    names = {name for _, name, _, _ in fields}
     if not names or (task.fields and not names <= set(task.fields)):
         wanted = ", ".join(f"{{{name}}}" for name in task.fields)
         raise ConfigError(

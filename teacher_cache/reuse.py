@@ -18,6 +18,16 @@ from teacher_cache.plan import ShardPlan
 from teacher_cache.writer import CacheWriter
 
 
+def check_reusable(other: Path, ours: CacheManifest) -> None:
+    """Refuse a cache to copy from before anything is made for the new one.
+
+    Raises:
+        ManifestError: it is no cache.
+        MismatchError: it was made by another teacher, or with other parameters or signals.
+    """
+    _check_same_teacher(other, ours, read_manifest(other))
+
+
 def copy_answers(other: Path, writer: CacheWriter, missing: Iterable[tuple[ShardPlan, Sequence[int]]]) -> int:
     """Copy answers of another cache into the journals; rows that failed there are left to be asked.
 

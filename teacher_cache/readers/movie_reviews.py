@@ -15,6 +15,7 @@ from teacher_cache.readers.lines import read_lines
 FILE_NAME = "movieReviewSnippets_GroundTruth.txt"
 LOWEST_CLEAR_RATING = 0.5
 HIGHEST_RATING = 4.0
+_MAX_DIGITS = 18
 _SPLIT_SEED = 20140601
 _SPLIT_ENDS = (("train", 0.7), ("validation", 0.9), ("test", 1.0))
 
@@ -77,8 +78,12 @@ def _columns(path: Path, number: int, line: str) -> tuple[str, float, str]:
             f"{where}: {len(columns)} columns, 3 are wanted (id, mean rating, sentence); mend the line"
         )
     identifier, raw, text = columns
-    if not identifier.isdecimal():
-        raise SourceError(f"{where}: the id {identifier!r} is no whole number; mend the line")
+    if not identifier.isdecimal() or len(identifier) > _MAX_DIGITS:
+        raise SourceError(
+            f"{where}: the id {identifier[:40]!r} is no whole number of {_MAX_DIGITS} digits or fewer; mend it"
+        )
+    if not text.strip():
+        raise SourceError(f"{where}: the sentence is blank; write one, or leave the line out")
     try:
         rating = float(raw)
     except ValueError:

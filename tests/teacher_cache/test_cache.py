@@ -150,6 +150,14 @@ def test_another_teachers_answers_are_not_copied(prompts: Prompts, run: Run, tmp
         run(prompts(10), reuse=tmp_path / "other")
 
 
+def test_a_folder_to_copy_from_that_is_no_cache_is_refused_first(
+    prompts: Prompts, run: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(ManifestError, match=r"nowhere: no manifest.json, so no teacher cache"):
+        run(prompts(10), reuse=tmp_path / "nowhere")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_dry_run_writes_nothing(prompts: Prompts, run: Run, tmp_path: Path) -> None:
     summary = run(prompts(40), dry_run=True)
 

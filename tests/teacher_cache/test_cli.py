@@ -85,6 +85,9 @@ def test_a_dry_run_says_what_the_whole_would_take(
         (("--model", "none", "--task", "free"), 2, "--task free has no original files"),
         (("--model", "none"), 1, "data/tasks/movie-reviews is not there; "),
         (("--model", "none", "--store", "repr"), 2, "--store repr: the backend none gives nothing, not repr"),
+        (("--model", ""), 2, "--model is empty; give a value, or leave it out"),
+        (("--model", "none", "--out", ""), 2, "Invalid value for '--out': it is empty; give a path"),
+        (("--model", "none", "--source", ""), 2, "Invalid value for '--source': it is empty; give a path"),
         (("--model", "none", "--config", "no.toml"), 2, "--config no.toml"),
     ],
 )  # fmt: skip

@@ -60,6 +60,20 @@ def test_a_file_that_is_not_as_it_should_be_is_named_with_its_line(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"9" * 5000 + b"\t1.0\tFine.\n", r"line 2: the id '9+' is no whole number of 18 digits or fewer"),
+        (b"8\t1.0\t \n", r"line 2: the sentence is blank; write one, or leave the line out"),
+    ],
+)
+def test_a_line_that_cannot_be_a_row_is_named(tmp_path: Path, line: bytes, message: str) -> None:
+    write(tmp_path, b"7\t2.5\tGood.\n" + line)
+
+    with pytest.raises(SourceError, match=message):
+        read_movie_reviews(tmp_path, TASK)
+
+
 def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"is not there; .*make data"):
         read_movie_reviews(tmp_path, TASK)
