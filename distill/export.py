@@ -1,11 +1,17 @@
 """What a finished run leaves for others: a plain student, the aligner's weights, the predictions."""
 
+import os
+import re
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import nn
 
@@ -21,9 +27,26 @@ STUDENT_FOLDER, ALIGNER_NAME, PREDICTIONS_NAME = "student", "aligner.safetensors
 
 def export_student(folder: Path, backbone: Any, tokenizer: Any) -> None:
     """Write a folder that plain transformers opens."""
-    with quiet():
-        backbone.save_pretrained(folder / STUDENT_FOLDER)
-    tokenizer.save_pretrained(folder / STUDENT_FOLDER)
+    student = folder / STUDENT_FOLDER
+    with quiet(), disk_errors(student):
+        backbone.save_pretrained(student)
+    tokenizer.save_pretrained(student)
+    # safetensors writes for its owner alone; whoever may read the folder may read all of it.
+    for weights in student.glob("*.safetensors"):
+        shutil.copymode(student / "config.json", weights)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Generator[None]:
+    """Make an OSError again of what safetensors makes of one."""
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path)) from None
 
 
 def export_aligner(folder: Path, aligner: nn.Module) -> None:

@@ -139,8 +139,8 @@ def _keep(stream: Stream, rows_R: NDArray[np.bool_], batch_size: int) -> Stream:
 def _nothing_left(cache: TeacherCache, train: _Source) -> str:
     return (
         f"{cache.folder}: {len(train.usable_R)} training rows, {int(train.usable_R.sum())} with a label, "
-        f"{int((train.usable_R & train.taught_R).sum())} of those with a representation; wanted at least 2 "
-        "(--method undistilled needs no representation)"
+        f"{int((train.usable_R & train.taught_R).sum())} of those with a representation; wanted at least 2; "
+        "give another cache, or try --method undistilled, which needs no representation"
     )
 
 

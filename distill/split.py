@@ -47,7 +47,7 @@ class Split:
             held = ", ".join(cache.manifest.request.splits)
             raise CacheError(
                 f"{cache.folder} has no rows of the split {name!r}, only {held}; "
-                "run cache-teacher with --splits all"
+                "run cache-teacher without --splits, into a new folder"
             )
 
     @property

@@ -14,6 +14,9 @@ from schemas.files import write_text
 from schemas.result import RESULT_NAME, RunResult, read_result
 
 CONFIG_NAME, LOCK_NAME, CHECKPOINT_NAME = "config.toml", ".lock", "checkpoint"
+# A run has begun where its log or a checkpoint stands: one that was refused before leaves its settings alone.
+_STARTED = ("metrics.jsonl", CHECKPOINT_NAME)
+_LEFT_BEHIND = ("student", "predictions.parquet")
 
 
 def default_folder(run: RunConfig, digest: str) -> Path:
@@ -34,17 +37,27 @@ def finished(folder: Path, digest: str) -> RunResult | None:
     if (folder / RESULT_NAME).exists():
         result = read_result(folder)
         _refuse_another(folder, result.config_hash, digest)
+        if not all((folder / name).exists() for name in _LEFT_BEHIND):
+            # The result stands, what it speaks of is gone: the run is made again.
+            return None
         # Left where a kill came between the result and the end.
         shutil.rmtree(folder / CHECKPOINT_NAME, ignore_errors=True)
         return result
-    if (folder / CONFIG_NAME).exists():
-        first = (folder / CONFIG_NAME).read_text(encoding="utf-8").partition("\n")[0]
+    if any((folder / name).exists() for name in _STARTED):
+        first = _first_line(folder / CONFIG_NAME)
         _refuse_another(folder, first.rpartition(" ")[2], digest)
-    elif foreign := sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK_NAME):
+    elif foreign := sorted({entry.name for entry in folder.iterdir()} - {LOCK_NAME, CONFIG_NAME}):
         raise ResultError(
             f"--out {folder} holds {foreign[0]}, which is no run of distill; give an empty folder"
         )
     return None
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path} cannot be read ({error}); give another --out") from None
 
 
 def _refuse_another(folder: Path, found: str, wanted: str) -> None:

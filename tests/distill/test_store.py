@@ -4,7 +4,7 @@ import pytest
 
 from distill.config import resolve
 from distill.store import claimed, default_folder, finished
-from schemas.errors import LockedError, ResultError
+from schemas.errors import LockedError, ResultError, StudentError
 
 RUN = resolve({"task": "movie-sentiment", "student": "somewhere"}, "audio")
 DIGEST, OTHER = "a" * 64, "b" * 64
@@ -42,3 +42,19 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultError, match="is a file, wanted a folder"):
         finished(tmp_path / "file", DIGEST)
+
+
+def test_a_run_that_was_refused_before_it_began_claims_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(StudentError), claimed(folder, RUN, DIGEST):
+        raise StudentError("no such device")
+
+    assert finished(folder, OTHER) is None
+
+
+def test_a_damaged_configuration_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("")
+    (tmp_path / "config.toml").write_bytes(b"\xff")
+
+    with pytest.raises(ResultError, match=r"config\.toml cannot be read"):
+        finished(tmp_path, DIGEST)
