@@ -80,7 +80,7 @@ def _columns(path: Path, number: int, line: str) -> tuple[str, float, str]:
     identifier, raw, text = columns
     if not identifier.isdecimal() or len(identifier) > _MAX_DIGITS:
         raise SourceError(
-            f"{where}: the id {identifier[:40]!r} is no whole number of {_MAX_DIGITS} digits or fewer; mend it"
+            f"{where}: the id {identifier[:40]!r} is no whole number of {_MAX_DIGITS} digits or less; mend it"
         )
     if not text.strip():
         raise SourceError(f"{where}: the sentence is blank; write one, or leave the line out")

@@ -63,7 +63,7 @@ def test_a_file_that_is_not_as_it_should_be_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"9" * 5000 + b"\t1.0\tFine.\n", r"line 2: the id '9+' is no whole number of 18 digits or fewer"),
+        (b"9" * 5000 + b"\t1.0\tFine.\n", r"line 2: the id '9+' is no whole number of 18 digits or less"),
         (b"8\t1.0\t \n", r"line 2: the sentence is blank; write one, or leave the line out"),
     ],
 )
