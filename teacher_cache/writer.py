@@ -44,16 +44,19 @@ class CacheWriter:
         self.clock = clock
         self._schema = arrow_schema(manifest)
         self._journals: dict[str, Journal] = {}
+        self._reopened: set[str] = set()
+        self._mended: list[ShardPlan] = []
         (folder / JOURNAL_NAME).mkdir(exist_ok=True)
         self._tidy()
 
     def _tidy(self) -> None:
-        sealed = {file.name for file in self.manifest.files}
+        # The journal of a shard with errors may hold answers of a run that asked them again and was stopped.
+        done = {file.name for file in self.manifest.files if not file.errors}
         for shard in self._shards:
             journal = self._journals[shard.name] = Journal(
                 journal_path(self.folder, shard.name), self._schema, self.manifest.fingerprint
             )
-            if shard.name in sealed:
+            if shard.name in done:
                 journal.delete()
             else:
                 journal.recover()
@@ -63,7 +66,7 @@ class CacheWriter:
     @property
     def unsealed(self) -> list[ShardPlan]:
         """Shards still to be sealed, in order."""
-        sealed = {file.name for file in self.manifest.files}
+        sealed = {file.name for file in self.manifest.files} - self._reopened
         return [shard for shard in self._shards if shard.name not in sealed]
 
     def missing(self, shard: ShardPlan, *, retry_errors: bool = False) -> list[int]:
@@ -89,6 +92,11 @@ class CacheWriter:
 
     def seal(self, shard: ShardPlan) -> None:
         """Turn a whole journal into a shard, in the order of the examples."""
+        if shard.name in self._reopened:
+            self._mended.append(shard)
+            if len(self._mended) == len(self._reopened):
+                self._reseal()
+            return
         journal = self._journals[shard.name]
         groups = _ordered_groups(journal, [example.id for example in shard.examples])
         self._commit(seal_groups(self.folder, shard.name, shard.split, groups, self._schema))
@@ -101,17 +109,28 @@ class CacheWriter:
         self._commit(seal(self.folder, shard.name, shard.split, table))
 
     def reopen_failed(self) -> None:
-        """Bring sealed shards with errors back into journals, so that their errors can be asked again.
+        """Copy sealed shards with errors into journals, so that their errors can be asked again.
 
-        The journal is whole on disk before the manifest lets the shard go: at no moment is a row in neither.
+        The manifest keeps them until all were asked: a run that is stopped leaves the cache as it was.
         """
+        self._reopened = {file.name for file in self.manifest.files if file.errors}
         for file in [file for file in self.manifest.files if file.errors]:
+            plan = next(shard for shard in self._shards if shard.name == file.name)
+            if not self.missing(plan):
+                # An earlier run copied it already, and its newer answers must stay the last.
+                continue
             journal = self._journals[file.name]
             with open_shard(self.folder, file, self.manifest) as shard:
                 for batch in shard.iter_batches():
                     journal.append([batch.replace_schema_metadata(self._schema.metadata)])
-            kept = tuple(other for other in self.manifest.files if other is not file)
-            self._write(self.manifest.model_copy(update={"files": kept, "stats_sha256": None}))
+
+    def _reseal(self) -> None:
+        """Let go of the shards that were asked again, whose journals are whole, and seal them anew."""
+        kept = tuple(file for file in self.manifest.files if file.name not in self._reopened)
+        self._reopened = set()
+        self._write(self.manifest.model_copy(update={"files": kept, "stats_sha256": None}))
+        for shard in self._mended:
+            self.seal(shard)
 
     def _commit(self, file: ShardFile) -> None:
         order = [shard.name for shard in self._shards]

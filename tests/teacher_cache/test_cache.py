@@ -150,6 +150,26 @@ def test_another_teachers_answers_are_not_copied(prompts: Prompts, run: Run, tmp
         run(prompts(10), reuse=tmp_path / "other")
 
 
+def test_a_dead_teacher_leaves_a_cache_that_was_to_be_mended_as_it_was(
+    prompts: Prompts, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard_bytes: Any
+) -> None:
+    file, folder = prompts(40), tmp_path / "cache"
+    run(file, out=tmp_path / "good")
+    monkeypatch.setenv("FAST_FAIL", "row-3,row-8,row-20,row-39")
+    run(file)
+    before, digest = shard_bytes(folder), read_manifest(folder).digest
+    with pytest.raises(TeacherError):
+        run(file, retry_errors=True, max_consecutive_errors=2, batch_size=1)
+
+    assert shard_bytes(folder) == before
+    assert open_cache(folder).manifest.digest == digest
+    assert run(file)["errors"] == 4
+    monkeypatch.delenv("FAST_FAIL")
+    assert run(file, retry_errors=True)["asked"] == 4
+    assert shard_bytes(folder) == shard_bytes(tmp_path / "good")
+    assert not list((folder / "journal").glob("*.journal"))
+
+
 def test_a_folder_to_copy_from_that_is_no_cache_is_refused_first(
     prompts: Prompts, run: Run, tmp_path: Path
 ) -> None:
