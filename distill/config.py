@@ -42,6 +42,15 @@ LR_SCHEDULES = ("constant", "linear")
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
 
+
+def _is_control(value: str) -> bool:
+    if value in ("none", "shuffle"):
+        return True
+    found = re.fullmatch(r"noise:((\d+\.?\d*|\.\d+)(e[+-]?\d+)?)", value)
+    # More would be infinite once it is float32.
+    return found is not None and float(found[1]) <= 1e30
+
+
 _Rule = tuple[Callable[[Any], bool], str]
 _WHOLE: _Rule = (lambda value: value >= 1, "a whole number of at least 1")
 _RATE: _Rule = (lambda value: 0 < value < math.inf, "a number above 0")
@@ -51,7 +60,8 @@ RULES: dict[str, _Rule] = {
     "alpha": (lambda value: 0 <= value <= 1, "a number from 0 to 1"),
     "beta": _WEIGHT,
     "gamma": _WEIGHT,
-    "temperature": _RATE,
+    # Below it the matching loss, divided by it, leaves what float32 can hold.
+    "temperature": (lambda value: 1e-3 <= value < math.inf, "a number of at least 0.001"),
     "epochs": _WHOLE,
     "batch_size": _WHOLE,
     "accumulate": _WHOLE,
@@ -66,10 +76,8 @@ RULES: dict[str, _Rule] = {
     "manifold_dim": _WHOLE,
     "limit_train": _WHOLE,
     "seed": (lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
-    "control": (
-        lambda value: re.fullmatch(r"none|shuffle|noise:(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", value) is not None,
-        "none, shuffle or noise:SIGMA",
-    ),
+    "student": (lambda value: bool(value.strip()), "a folder or a hub name"),
+    "control": (_is_control, "none, shuffle or noise:SIGMA, SIGMA up to 1e30"),
     "method": (lambda value: value in METHODS, f"one of {', '.join(METHODS)}"),
     "manifold": (lambda value: value in MANIFOLDS, f"one of {', '.join(MANIFOLDS)}"),
     "formulation": (lambda value: value in tuple(Formulation), f"one of {', '.join(Formulation)}"),

@@ -34,6 +34,9 @@ def _micro_f1(labels: Array, predicted: Array) -> float:
 def _matthews(labels: Array, predicted: Array) -> float:
     from sklearn.metrics import matthews_corrcoef
 
+    # One class in both is sklearn's 0, but it warns, and takes no list of labels that would silence it.
+    if len(np.union1d(labels, predicted)) < 2:
+        return 0.0
     return matthews_corrcoef(labels, predicted)
 
 

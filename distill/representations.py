@@ -5,6 +5,7 @@ Letters: R rows of the split, W rows of a window, B batch, D width of the repres
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from distill.config import DistillationConfig
 from distill.controls import donors, noise, sigma_of
 from distill.split import Split
-from distill.tokens import alone, cache_folder
+from distill.tokens import cache_folder, kept
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError
 from schemas.files import whole_file
@@ -120,11 +121,12 @@ def _matrix(split: Split) -> Values:
         / "representations"
         / f"{digest_of([split.cache.manifest.digest, split.name])[:32]}.npy"
     )
-    with alone(path):
-        if not path.exists():
-            with whole_file(path) as temporary:
-                _write_matrix(split, str(temporary))
-    return np.load(path, mmap_mode="r")
+
+    def make() -> None:
+        with whole_file(path) as temporary:
+            _write_matrix(split, str(temporary))
+
+    return kept(path, partial(np.load, mmap_mode="r"), make)
 
 
 def _write_matrix(split: Split, path: str) -> None:

@@ -7,11 +7,11 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.cache import TeacherCache
+from schemas.console import say
 from schemas.errors import ShardError
 from schemas.files import whole_file
 from schemas.manifest import digest_of
 
 _LAYOUT = 1
+Kept = TypeVar("Kept")
 
 
 class Tokens:
@@ -100,16 +102,36 @@ def tokenised(
     """
     key = digest_of([_LAYOUT, cache.manifest.digest, split, _settings(tokenizer), max_length, list(fields)])
     path = cache_folder() / "tokens" / f"{key[:32]}.arrow"
-    with alone(path):
-        if not path.exists():
-            _write(path, _batches(cache, split, tokenizer, fields, max_length), pair=len(fields) == 2)
-    return Tokens(path)
+
+    def make() -> None:
+        _write(path, _batches(cache, split, tokenizer, fields, max_length), pair=len(fields) == 2)
+
+    return kept(path, Tokens, make)
 
 
 def _settings(tokenizer: Any) -> dict[str, Any]:
     """All that decides what a tokenizer gives, but the cutting and padding that its last caller set."""
     settings = json.loads(tokenizer.backend_tokenizer.to_str())
     return {name: value for name, value in settings.items() if name not in ("truncation", "padding")}
+
+
+def kept(path: Path, read: Callable[[Path], Kept], make: Callable[[], None]) -> Kept:
+    """Open a file that is computed once, and make it first where there is none or it is damaged.
+
+    Args:
+        path: of the file.
+        read: opens it.
+        make: writes it, whole.
+    """
+    with alone(path):
+        if path.exists():
+            try:
+                return read(path)
+            # Arrow's ArrowInvalid is a ValueError; numpy tells an empty file by EOFError.
+            except (ValueError, EOFError) as error:
+                say(f"{path} is damaged ({str(error).partition(chr(10))[0]}); it is made again")
+        make()
+        return read(path)
 
 
 @contextmanager

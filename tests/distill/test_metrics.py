@@ -19,6 +19,11 @@ def test_classes() -> None:
     assert metrics["matthews"] == pytest.approx((2 * 1 - 1 * 0) / np.sqrt(3 * 1 * 2 * 2))
 
 
+def test_one_class_alone_is_no_warning() -> None:
+    metrics = measure(task(LabelKind.SINGLE), np.zeros(4, int), np.array([[1.0, 0.0]] * 4))
+    assert (metrics["accuracy"], metrics["matthews"]) == (1.0, 0.0)
+
+
 def test_regression() -> None:
     targets = np.array([1.0, 2.0, 3.0])
     assert measure(task(LabelKind.REGRESSION), targets, targets[:, None] * 2 + 1) == pytest.approx(

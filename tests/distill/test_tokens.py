@@ -5,7 +5,7 @@ import pytest
 
 from distill import tokens as tokens_module
 from distill.student import load_tokenizer
-from distill.tokens import tokenised
+from distill.tokens import cache_folder, tokenised
 from schemas.cache import TeacherCache
 from schemas.errors import ShardError
 
@@ -43,3 +43,15 @@ def test_are_made_once(cache: TeacherCache, tiny_student: Path, monkeypatch: pyt
 def test_refuses_a_field_that_the_rows_lack(cache: TeacherCache, tiny_student: Path) -> None:
     with pytest.raises(ShardError, match="0 of 40 rows have the field 'premise'"):
         tokenised(cache, "train", load_tokenizer(str(tiny_student)), ("premise",), 8)
+
+
+def test_a_damaged_file_is_made_again(
+    cache: TeacherCache, tiny_student: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = load_tokenizer(str(tiny_student))
+    whole = tokenised(cache, "train", tokenizer, ("text",), 10).lengths.tolist()
+    for path in (cache_folder() / "tokens").glob("*.arrow"):
+        path.write_bytes(path.read_bytes()[:100])
+
+    assert tokenised(cache, "train", tokenizer, ("text",), 10).lengths.tolist() == whole
+    assert "is damaged" in capsys.readouterr().err
