@@ -57,7 +57,7 @@ def claim_of(
     median = statistics.median(ratios)
     holds = (at_most is None or median <= at_most) and (at_least is None or median >= at_least)
     bounds = (("at most", at_most), ("at least", at_least))
-    wanted = ", ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+    wanted = ", ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None) or "none set"
     return Claim(claim, wanted, holds, median, min(ratios), max(ratios), detail)
 
 

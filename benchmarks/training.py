@@ -1,8 +1,8 @@
 """Training: examples a second and accuracy beside a bare loop, and what the aligner costs.
 
 All train MiniLM on the movie sentences of the demo's cache (`make demo` makes it), batch 32, two epochs. The
-bare loop is benchmarks/bare_loop.py: what one writes in an afternoon; ours is what `distill` runs, timed by its
-own clock: data, forward, backward, clipping, optimiser; not loading and measuring, which neither counts.
+bare loop is benchmarks/bare_loop.py: what one writes in an afternoon; ours is what `distill` runs, timed by
+its own clock: data, forward, backward, clipping, optimiser; not loading and measuring, which neither counts.
 """
 
 import os
@@ -20,7 +20,7 @@ import polars as pl
 
 from benchmarks.bare_loop import Rows, Trained, train
 from benchmarks.measure import ROOT, Claim, claim_of
-from distill.config import resolve
+from distill.config import SCHEDULES, resolve
 from distill.trainer import fit
 from schemas.cache import open_cache
 from schemas.errors import CacheError
@@ -30,6 +30,7 @@ SHARDS = ROOT / "data/shards/movie-sentiment/speech-hibari-whisper-tiny.en"
 STUDENT = ROOT / "data/models/minilm"
 _SEEDS = (0, 1, 2)
 _FEW = 640
+_TRAINING = ("data", "aligner", "student", "aligner+student")
 
 
 def run() -> list[Claim]:
@@ -62,6 +63,7 @@ def run() -> list[Claim]:
             [one.seconds["data"] / _seconds(one) for one in armada],
             at_most=0.02,
         ),
+        *_schedules(),
     ]
 
 
@@ -69,6 +71,22 @@ def _ours(method: str, precision: str, **options: Any) -> RunResult:
     given = {"task": "movie-sentiment", "student": str(STUDENT), "method": method, "precision": precision}
     with tempfile.TemporaryDirectory() as folder:
         return fit(resolve({**given, **options}, "audio"), open_cache(SHARDS), Path(folder), quiet=True)
+
+
+def _schedules() -> list[Claim]:
+    few = {"epochs": 1, "limit_train": _FEW}
+    claims: list[Claim] = []
+    for schedule in SCHEDULES:
+        pairs = [
+            (
+                _ours("armada", "bf16", seed=seed, schedule=schedule, **few),
+                _ours("undistilled", "bf16", seed=seed, **few),
+            )
+            for seed in _SEEDS[:2]
+        ]
+        ratios = [_seconds(ours) / _seconds(alone) for ours, alone in pairs]
+        claims.append(claim_of(f"an epoch of the schedule `{schedule}` against an undistilled one", ratios))
+    return claims
 
 
 def _bare(**options: Any) -> Trained:
@@ -91,7 +109,7 @@ def _num_trained() -> int:
 
 
 def _seconds(result: RunResult) -> float:
-    return sum(result.seconds.get(part, 0.0) for part in ("data", "aligner", "student"))
+    return sum(result.seconds.get(part, 0.0) for part in _TRAINING)
 
 
 def _examples_per_second(result: RunResult) -> float:
