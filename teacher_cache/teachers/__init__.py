@@ -20,6 +20,10 @@ class Backend:
         signals: what it can store.
         default_signals: what it stores unless asked otherwise.
         default_batch_size: rows asked in one call.
+        default_concurrency: calls awaited at once; None is two for each process that answers.
+        generates: whether it writes texts, so that it can be told how.
+        whole_distribution: whether it sees every token's whole distribution, which the codec `sampled` needs.
+        sorts_by_length: whether rows of about one length are asked together.
         extra: what `pip install "armada-distill[...]"` needs for it.
         modules: importable once that extra is installed.
     """
@@ -28,6 +32,10 @@ class Backend:
     signals: tuple[str, ...]
     default_signals: tuple[str, ...]
     default_batch_size: int = 1
+    default_concurrency: int | None = None
+    generates: bool = False
+    whole_distribution: bool = False
+    sorts_by_length: bool = False
     extra: str | None = None
     modules: tuple[str, ...] = ()
 
@@ -50,6 +58,25 @@ BACKENDS: dict[str, Backend] = {
         default_batch_size=4,
         extra="speech",
         modules=("hibari", "ctranslate2"),
+    ),
+    "transformers": Backend(
+        make=_lazily("teacher_cache.teachers.local_model:LocalModelTeacher"),
+        signals=("text", "logprobs", "repr"),
+        default_signals=("text",),
+        default_batch_size=16,
+        default_concurrency=2,
+        generates=True,
+        whole_distribution=True,
+        sorts_by_length=True,
+    ),
+    "openai": Backend(
+        make=_lazily("teacher_cache.teachers.openai_service:OpenAITeacher"),
+        signals=("text", "logprobs", "repr"),
+        default_signals=("text",),
+        default_concurrency=32,
+        generates=True,
+        extra="openai",
+        modules=("openai", "aiolimiter"),
     ),
     "none": Backend(
         make=_lazily("teacher_cache.teachers.none:NoTeacher"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
@@ -90,6 +91,7 @@ class TeacherSettings:
         concurrency: calls of `answer` that are awaited at once.
         options: `--option` as given; see `parse_options`.
         media: where the pictures and sounds of the examples are; None where there are none.
+        media_folder: where those that the teacher makes are kept; None keeps none.
     """
 
     name: str
@@ -101,6 +103,7 @@ class TeacherSettings:
     service: Service = field(default_factory=Service)
     options: Mapping[str, str] = field(default_factory=dict)
     media: "MediaSource | None" = None
+    media_folder: Path | None = None
 
 
 Options = TypeVar("Options", bound=BaseModel)
