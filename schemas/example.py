@@ -1,6 +1,11 @@
 """An example: one row of a task, before any teacher has seen it."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,12 +13,37 @@ class Media:
     """An image or a sound that is sent to the teacher with the prompt.
 
     Attributes:
-        path: relative to the source folder, never leaving it.
-        sha256: of the file's bytes, lower-case hexadecimal.
+        path: relative to the source folder; a URL; `inline/SHA256.EXT` where the source has the bytes itself.
+        sha256: of the bytes, lower-case hexadecimal; empty where they could not be read, or are a URL's.
     """
 
     path: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    Attributes:
+        role: who speaks.
+        content: the text.
+        num_media: files of this turn: the next so many of `Example.media`; they stand before the text.
+    """
+
+    role: Role
+    content: str
+    num_media: int = 0
+
+
+def conversation_text(messages: Sequence[Message]) -> str:
+    """Write a conversation as one text: JSON in one fixed form, so that equal ones are equal texts."""
+    turns = [
+        {"role": turn.role, "content": turn.content}
+        | ({"num_media": turn.num_media} if turn.num_media else {})
+        for turn in messages
+    ]
+    return json.dumps(turns, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +73,9 @@ class Example:
         label: the right answer, or an empty Label.
         media: files sent with the prompt.
         prompt: overrides the task's prompt template; None uses the template.
+        messages: a conversation given whole, `prompt` is its text then (`conversation_text`); empty where the
+            prompt is one turn of the user.
+        answer_to_score: a given answer whose tokens the teacher scores; never part of the prompt.
     """
 
     id: str
@@ -52,3 +85,5 @@ class Example:
     label: Label = field(default_factory=Label)
     media: tuple[Media, ...] = ()
     prompt: str | None = None
+    messages: tuple[Message, ...] = ()
+    answer_to_score: str | None = None

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from string import Formatter
 
 from schemas.errors import ConfigError, SourceError
@@ -12,6 +12,7 @@ from schemas.example import Example
 from schemas.shard import shard_name
 from schemas.tasks import TaskSpec, find_task
 from teacher_cache.config import DEFAULT_TASK, SPLITS, CacheConfig
+from teacher_cache.media import MediaSource
 from teacher_cache.readers import default_source, find_reader
 from teacher_cache.readers.jsonl import read_jsonl
 from teacher_cache.selection import in_split_order, limited
@@ -34,11 +35,13 @@ class Plan:
         task: of all its rows.
         source: name of the folder or file that the examples came from.
         examples: in order, each with its prompt resolved.
+        media: gives the bytes of their pictures and sounds.
     """
 
     task: TaskSpec
     source: str
     examples: Sequence[Example]
+    media: MediaSource = field(default_factory=MediaSource)
 
     @property
     def splits(self) -> dict[str, int]:
@@ -46,13 +49,16 @@ class Plan:
         return dict(Counter(example.split for example in self.examples))
 
     def prompts_digest(self) -> str:
-        """Digest over ids, splits, prompts, labels and media, in order."""
+        """Digest over ids, splits, prompts, labels, media and answers to score, in order."""
         digest = hashlib.sha256()
         for example in self.examples:
             label = example.label
             row = [example.id, example.split, example.prompt, label.class_ids, label.value, label.target_text]
             media = [[item.path, item.sha256] for item in example.media]
-            digest.update(json.dumps([*row, media], ensure_ascii=False).encode() + b"\n")
+            more = {"messages": len(example.messages), "scored": example.answer_to_score}
+            # Only where there are any: caches of before these existed keep their digests.
+            extra = [present] if (present := {name: value for name, value in more.items() if value}) else []
+            digest.update(json.dumps([*row, media, *extra], ensure_ascii=False).encode() + b"\n")
         return digest.hexdigest()
 
     def shards(self, rows_per_shard: int) -> list[ShardPlan]:
