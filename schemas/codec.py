@@ -162,8 +162,11 @@ CODECS: dict[str, Codec] = {
 
 
 def count_clamped(top: TopK) -> int:
-    """Entries that `packed` moves by more than its rounding, because they are below -31.875 nats."""
-    return int(np.count_nonzero(top.logprobs < LOWEST_PACKED - STEP_NATS / 2))
+    """Entries that `packed` writes as its lowest value, where it cannot tell one from another any more.
+
+    The same before and after: those that round to -31.875 nats and all below it.
+    """
+    return int(np.count_nonzero(top.logprobs < LOWEST_PACKED + STEP_NATS / 2))
 
 
 def _pack_counts(counts_T: NDArray[np.uint32]) -> bytes:

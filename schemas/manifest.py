@@ -103,7 +103,8 @@ class ShardFile(Record):
         sha256: of the file.
         prompt_tokens: charged, summed over its rows.
         completion_tokens: charged, summed over its rows.
-        captured_mass: mean probability mass of the kept entries; None where no log-probabilities are stored.
+        captured_mass: mean probability mass of a token's kept entries; None where no tails are stored.
+        clamped: entries that the codec `packed` could not hold and wrote as its lowest value.
     """
 
     name: ShardName
@@ -116,6 +117,25 @@ class ShardFile(Record):
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
     captured_mass: float | None = None
+    clamped: Count = 0
+
+
+class Spent(Record):
+    """What was charged for a cache so far, by the usage of its rows.
+
+    Attributes:
+        prompt_tokens: of all rows, those in journals too.
+        completion_tokens: the same.
+        cost: money; None without prices.
+        projected_cost: of the whole cache, at the mean of the rows so far.
+        currency: of both.
+    """
+
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    cost: float | None = None
+    projected_cost: float | None = None
+    currency: str | None = None
 
 
 class CacheManifest(Record):
@@ -128,6 +148,7 @@ class CacheManifest(Record):
         files: sealed shards, in order.
         stats_sha256: of `stats.safetensors`; None until complete, or where no representation is stored.
         timings: sums over all sessions: seconds in the teacher, seconds in all, retries. Never in a shard.
+        spent: tokens and money, when the manifest was last written.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -136,6 +157,7 @@ class CacheManifest(Record):
     files: tuple[ShardFile, ...] = ()
     stats_sha256: str | None = None
     timings: dict[str, float] = {}
+    spent: Spent | None = None
 
     @model_validator(mode="after")
     def _lists_each_file_once(self) -> Self:

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from schemas.errors import ShardError
 from schemas.files import sha256_of, whole_file
+from schemas.kept_entries import CODEC_KEY, VOCAB_KEY, KeptEntries
 from schemas.manifest import SCHEMA_VERSION, CacheManifest, ShardFile
 from schemas.row_groups import group_bounds, row_bytes
 
-VERSION_KEY, FINGERPRINT_KEY, CODEC_KEY = b"armada.schema_version", b"armada.fingerprint", b"armada.codec"
+VERSION_KEY, FINGERPRINT_KEY = b"armada.schema_version", b"armada.fingerprint"
 
 PAIRS = pa.list_(pa.struct([("name", pa.string()), ("text", pa.string())]))
 MEDIA = pa.list_(pa.struct([("path", pa.string()), ("sha256", pa.string())]))
@@ -59,6 +60,8 @@ def arrow_schema(manifest: CacheManifest) -> pa.Schema:
         FINGERPRINT_KEY: manifest.fingerprint.encode(),
         CODEC_KEY: (manifest.request.codec or "").encode(),
     }
+    if manifest.request.codec:
+        metadata[VOCAB_KEY] = str(teacher.vocab_size or 0).encode()
     return pa.schema(columns, metadata=metadata)
 
 
@@ -96,17 +99,26 @@ def seal_groups(
 ) -> ShardFile:
     """Write one shard whose row groups come one at a time, so that no more than one is in memory."""
     counts: Counter[str] = Counter()
+    kept = KeptEntries(schema)
     path = folder / name
-    write_shard(path, _counted(groups, counts), schema)
-    digest = sha256_of(path)
-    return ShardFile(name=name, split=split, bytes=path.stat().st_size, sha256=digest, **counts)
+    write_shard(path, _counted(groups, counts, kept), schema)
+    return ShardFile(
+        name=name,
+        split=split,
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+        captured_mass=kept.mass,
+        clamped=kept.num_clamped,
+        **counts,
+    )
 
 
-def _counted(groups: Iterable[pa.Table], counts: Counter[str]) -> Iterator[pa.Table]:
+def _counted(groups: Iterable[pa.Table], counts: Counter[str], kept: KeptEntries) -> Iterator[pa.Table]:
     for group in groups:
         errors = group.num_rows - group.column("error").null_count
         counts.update(rows=group.num_rows, taught=_count_heard(group) - errors, errors=errors)
         counts.update(_sum_usage(group))
+        kept.add(group)
         yield group
 
 

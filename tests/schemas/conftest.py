@@ -8,10 +8,12 @@ import pyarrow as pa
 import pytest
 
 from schemas.answer import Answer, Usage
+from schemas.codec import CODECS
 from schemas.example import Example, Label, Media
 from schemas.manifest import CacheManifest, Request, TeacherIdentity, write_manifest
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema, seal, shard_name
+from schemas.topk import TopK
 
 WIDTH = 4
 
@@ -19,7 +21,9 @@ WIDTH = 4
 @pytest.fixture(scope="session")
 def manifest() -> CacheManifest:
     """A cache of three rows to come."""
-    identity = TeacherIdentity(backend="fast", name="fast", revision="1", modality="audio", repr_dim=WIDTH)
+    identity = TeacherIdentity(
+        backend="fast", name="fast", revision="1", modality="audio", repr_dim=WIDTH, vocab_size=9
+    )
     request = Request(
         task="movie-sentiment",
         source="x",
@@ -65,14 +69,16 @@ def example(identifier: str, split: str = "train") -> Example:
 
 
 def full_answer() -> Answer:
+    top = TopK(np.int32([5, 8, 6]), np.float32([-0.5, -40, -0.25]), np.uint32([2, 1]), 9)
+    ids, logprobs = CODECS["packed"].encode(top)
     return Answer(
         texts=("yes", "no"),
         repr=np.arange(WIDTH, dtype=np.float16),
         token_ids=np.array([5, 6], np.int32),
         token_logprobs=np.array([-0.5, -0.25], np.float32),
-        topk_ids=b"\x00\x01",
-        topk_logprobs=b"\x02",
-        tail_logprob=np.array([-9.0, -8.0], np.float32),
+        topk_ids=ids,
+        topk_logprobs=logprobs,
+        tail_logprob=np.log(np.float32([0.1, 0.3])),
         usage=Usage(3, 2),
         finish_reason="stop",
     )

@@ -63,9 +63,12 @@ def test_half_is_the_nearest_float16(top: TopK) -> None:
 
 @given(top=tops())
 def test_packed_is_within_a_sixteenth_unless_clamped(top: TopK) -> None:
-    error = np.abs(there_and_back("packed", top).logprobs - np.maximum(top.logprobs, LOWEST_PACKED))
+    back = there_and_back("packed", top)
+    error = np.abs(back.logprobs - np.maximum(top.logprobs, LOWEST_PACKED))
     assert error.max(initial=0) <= 1 / 16
-    assert count_clamped(top) == np.count_nonzero(top.logprobs < -31.9375)
+    assert count_clamped(back) == np.count_nonzero(back.logprobs == LOWEST_PACKED)
+    # What lies just between two steps may go either way.
+    assert count_clamped(back) == count_clamped(top) or np.any(top.logprobs == -31.8125)
 
 
 @given(top=tops(drawn=True))

@@ -39,6 +39,8 @@ def test_a_whole_cache_opens_and_gives_its_rows(cache: Cache) -> None:
 
     assert (file.rows, file.taught, file.errors) == (2, 1, 0)
     assert (file.prompt_tokens, file.completion_tokens) == (3, 2)
+    assert (file.captured_mass, file.clamped) == (pytest.approx(0.8), 1)
+    assert opened.manifest.files[1].captured_mass is None
     assert opened.manifest.files[1].errors == 1
     rows = decode(shard.read())
     assert [row.example.id for row in rows] == ["a", "b"]
