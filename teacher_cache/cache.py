@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.console import progress, say
-from schemas.errors import CacheError, ConfigError
+from schemas.errors import CacheError
 from schemas.files import write_text
-from schemas.manifest import CacheManifest, Plain, Request, write_manifest
+from schemas.manifest import CacheManifest, write_manifest
 from teacher_cache.clock import Clock
 from teacher_cache.config import CacheConfig
 from teacher_cache.folder import CONFIG_NAME, JOURNAL_NAME, check_files, check_same, started_cache
@@ -19,8 +19,10 @@ from teacher_cache.loop import Loop
 from teacher_cache.plan import Plan, ShardPlan, make_plan
 from teacher_cache.projection import project
 from teacher_cache.reuse import check_reusable, copy_answers
+from teacher_cache.settings import concurrency_of, make_request, make_settings, resolved_store
+from teacher_cache.spending import make_spending
 from teacher_cache.statistics import has_statistics
-from teacher_cache.teachers import Backend, Teacher, TeacherSettings, find_backend
+from teacher_cache.teachers import Backend, Teacher, find_backend
 from teacher_cache.writer import CacheWriter
 
 
@@ -34,14 +36,25 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
         ArmadaError: as the tree in `schemas.errors` says; what was answered before is on disk.
     """
     backend, name, model = find_backend(config.model)
+    store = resolved_store(config, backend, name)
     plan = make_plan(config)
-    store = _store(config, backend, name)
-    teacher = backend.make(TeacherSettings(name=model, store=store, num_workers=config.num_workers))
-    wanted = CacheManifest(teacher=teacher.identity, request=_request(config, plan, store))
+    settings = make_settings(config, plan, backend, name=name, model=model, store=store)
+    teacher = backend.make(settings)
+    wanted = CacheManifest(teacher=teacher.identity, request=make_request(config, plan, settings, backend))
+    spending = make_spending(config, settings, teacher.identity)
     if config.reuse is not None:
         check_reusable(config.reuse, wanted)
     if config.dry_run:
-        return asyncio.run(project(teacher, wanted, plan, config.num_workers, asks=bool(backend.signals)))
+        return asyncio.run(
+            project(
+                teacher=teacher,
+                manifest=wanted,
+                plan=plan,
+                config=config,
+                backend=backend,
+                spending=spending,
+            )
+        )
     folder = config.folder(plan.task.name)
     shards = plan.shards(config.rows_per_shard)
     found = started_cache(folder, config.resume)
@@ -57,39 +70,16 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
         write_text(folder / CONFIG_NAME, _resolved(config, folder, plan, store))
         write_manifest(folder, manifest)
         clock = Clock(manifest.timings)
-        writer = CacheWriter(folder, manifest, shards, clock)
+        writer = CacheWriter(folder, manifest, shards, clock, spending)
         missing, num_reused = _prepare(config, backend, writer)
         note_rows_before(len(plan.examples) - _count(missing))
-        batch_size = config.batch_size or backend.default_batch_size
-        num_asked = asyncio.run(_ask(config, teacher, writer, batch_size, missing))
+        num_asked = asyncio.run(_ask(config, backend, teacher, writer, missing))
         if not writer.manifest.complete:
             raise CacheError(
                 f"{folder} holds {writer.manifest.sealed_rows} of {wanted.rows} rows at the end; "
                 "run the same command again, it goes on"
             )
         return _summary(folder, writer.manifest, num_asked=num_asked, num_reused=num_reused, clock=clock)
-
-
-def _store(config: CacheConfig, backend: Backend, name: str) -> tuple[str, ...]:
-    store = backend.default_signals if config.store is None else config.store
-    if wrong := [signal for signal in store if signal not in backend.signals]:
-        known = ", ".join(backend.signals) or "nothing"
-        raise ConfigError(f"--store {','.join(store)}: the backend {name} gives {known}, not {wrong[0]}")
-    return tuple(store)
-
-
-def _request(config: CacheConfig, plan: Plan, store: tuple[str, ...]) -> Request:
-    parameters: dict[str, Plain] = {} if config.template is None else {"template": config.template}
-    return Request(
-        task=plan.task.name,
-        source=plan.source,
-        splits=plan.splits,
-        prompts_digest=plan.prompts_digest(),
-        teach=config.teach,
-        store=store,
-        rows_per_shard=config.rows_per_shard,
-        parameters=parameters,
-    )
 
 
 def _is_done(
@@ -135,10 +125,11 @@ def _count(missing: Missing) -> int:
 
 
 async def _ask(
-    config: CacheConfig, teacher: Teacher, writer: CacheWriter, batch_size: int, missing: Missing
+    config: CacheConfig, backend: Backend, teacher: Teacher, writer: CacheWriter, missing: Missing
 ) -> int:
     """Ask what is missing and seal; the teacher's models are loaded only if there is something to ask."""
     total, left = writer.manifest.rows, _count(missing)
+    writer.spending.resume(left, *writer.charged())
     say(f"{writer.folder}: {total} rows, {left} to ask", quiet=config.quiet)
     with progress(f"asking {config.model}", total, "rows", done=total - left, quiet=config.quiet) as advance:
         loop = Loop(
@@ -146,9 +137,11 @@ async def _ask(
             writer=writer,
             clock=writer.clock,
             budget=ErrorBudget(config.max_consecutive_errors),
+            spending=writer.spending,
             advance=advance,
-            batch_size=batch_size,
-            concurrency=2 * config.num_workers,
+            batch_size=config.batch_size or backend.default_batch_size,
+            concurrency=concurrency_of(config, backend),
+            sorts_by_length=backend.sorts_by_length,
         )
         try:
             if not left:
@@ -183,5 +176,6 @@ def _summary(
         "shards": len(manifest.files),
         "bytes": sum(file.bytes for file in manifest.files),
         "digest": manifest.digest,
+        "spent": manifest.spent.model_dump() if manifest.spent else None,
         **(clock.session if clock else {"seconds": 0.0, "teacher_seconds": 0.0}),
     }

@@ -18,6 +18,19 @@ class _PathType(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _EntriesType(click.IntRange):
+    """A number of entries, or -1 for the whole vocabulary."""
+
+    def __init__(self) -> None:
+        super().__init__(min=-1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if number == 0:
+            self.fail("0 keeps none; give 1 or more, or -1 for the whole vocabulary", param, ctx)
+        return number
+
+
 _FILE = _PathType(path_type=Path)
 
 
@@ -30,7 +43,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--model",
     required=True,
     metavar="BACKEND:NAME",
-    help="The teacher: speech:hibari+whisper-tiny.en, or none.",
+    help="The teacher: speech:hibari+whisper-tiny.en, transformers:DIR, openai:MODEL, or none.",
 )
 @click.option("--out", type=_FILE, help="Folder of the cache.  [default: data/shards/TASK/MODEL-AS-A-NAME]")
 @click.option(
@@ -39,7 +52,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option(
     "--source", type=_FILE, help="The task's original files.  [default: data/tasks/..., from make data]"
 )
-@click.option("--prompts", type=_FILE, help="JSONL file of examples, instead of --source.")
+@click.option("--prompts", type=_FILE, help="File of examples, instead of --source (docs/sources.md).")
 @click.option(
     "--splits", default="train,validation,test", show_default=True, callback=_names, help="Splits to keep."
 )
@@ -59,13 +72,72 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--store",
     callback=_names,
     metavar="SIGNALS",
-    help="What to keep, of text,repr.  [default: the backend's]",
+    help="What to keep, of text,repr,logprobs.  [default: the backend's]",
 )
 @click.option(
-    "--template", metavar="TEXT", help="What the teacher is asked, a field as {name}.  [default: the task's]"
+    "--template",
+    metavar="NAME|TEXT",
+    help="What the teacher is asked: plain, instruction, or a text with a field as {name}.",
+)
+@click.option("--system", metavar="TEXT", help="What stands before the conversation.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Of one text.  [default: 256]")
+@click.option(
+    "--sampling-temperature",
+    type=click.FloatRange(0),
+    help="0 takes the most probable token.  [default: 0]",
+)
+@click.option("--num-samples", type=click.IntRange(1), help="Texts a row.  [default: 1]")
+@click.option("--generation-seed", type=click.IntRange(0), help="Of sampling.  [default: 0]")
+@click.option(
+    "--score",
+    metavar="reference|DIR",
+    help="Score the reference answers, or another cache's texts, instead of writing.",
+)
+@click.option("--top-k", type=_EntriesType(), help="Log-probabilities a token; -1 for all.  [default: 50]")
+@click.option(
+    "--top-p", type=click.FloatRange(0, 1, min_open=True), help="Mass after which fewer do.  [default: 1]"
+)
+@click.option("--min-k", type=click.IntRange(1), help="Fewest log-probabilities a token.  [default: 1]")
+@click.option(
+    "--codec",
+    type=click.Choice(["exact", "half", "packed", "sampled"]),
+    help="How they are written (docs/shard-format.md).  [default: packed]",
+)
+@click.option("--num-draws", type=click.IntRange(1, 255), help="Draws a token, codec sampled.  [default: 32]")
+@click.option(
+    "--option",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the backend (docs/teachers.md); may stand several times.",
 )
 @click.option("--batch-size", type=click.IntRange(1), help="Rows of one call.  [default: the backend's]")
+@click.option("--concurrency", type=click.IntRange(1), help="Calls at once.  [default: the backend's]")
 @click.option("--workers", type=click.IntRange(1), help="Processes that answer.  [default: one a core]")
+@click.option("--base-url", metavar="URL", help="Of the service.  [default: $OPENAI_BASE_URL, or OpenAI's]")
+@click.option(
+    "--api-key-env",
+    default="OPENAI_API_KEY",
+    show_default=True,
+    metavar="NAME",
+    help="Environment variable that holds the service's key.",
+)
+@click.option("--allow-remote-media", is_flag=True, help="Fetch pictures that examples name by a URL.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds without a byte after which a request is given up.",
+)
+@click.option("--max-retries", type=click.IntRange(0), default=5, show_default=True, help="Of one request.")
+@click.option("--max-requests-per-minute", type=click.IntRange(1), help="Sent to the service.")
+@click.option("--max-tokens-per-minute", type=click.IntRange(1), help="Prompt and completion.")
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(0, min_open=True),
+    help="Money after which nothing is asked any more; needs --price-file.",
+)
+@click.option("--price-file", type=_FILE, metavar="FILE.toml", help="Prices of models (docs/teachers.md).")
 @click.option(
     "--rows-per-shard", type=click.IntRange(1), default=1000, show_default=True, help="Rows of a shard."
 )
@@ -128,19 +200,30 @@ def _sentence(summary: dict[str, Any]) -> str:
     )
     return (
         f"{summary['folder']}: {summary['rows']} rows in {summary['shards']} shards, {summary['asked']} "
-        f"asked now, {summary['reused']} copied, {summary['seconds']:.1f} s{failed}"
+        f"asked now, {summary['reused']} copied, {summary['seconds']:.1f} s{_paid(summary['spent'])}{failed}"
     )
+
+
+def _paid(spent: dict[str, Any] | None) -> str:
+    if spent is None:
+        return ""
+    tokens = spent["prompt_tokens"] + spent["completion_tokens"]
+    money = "" if spent["cost"] is None else f", {spent['cost']:.4f} {spent['currency']}"
+    return f", {tokens} tokens{money}"
 
 
 def _projected(summary: dict[str, Any]) -> str:
-    seconds, tokens, errors = (
-        summary[name] for name in ("projected_seconds", "projected_tokens", "sample_errors")
+    seconds, tokens, cost, errors = (
+        summary[name] for name in ("projected_seconds", "projected_tokens", "projected_cost", "sample_errors")
     )
     counted = f", {tokens} tokens" if tokens else ""
+    money = "" if cost is None else f", {cost:.4f} {summary['currency']}"
+    paid = "" if cost is None else f" for {summary['sample_cost']:.6f} {summary['currency']}"
     failed = f"; {len(errors)} of them failed: {errors[0]}" if errors else ""
     return (
-        f"would ask {summary['rows']} rows: {seconds:.0f} s ({seconds / 3600:.2f} h), "
-        f"{summary['projected_bytes'] / 1e9:.4f} GB{counted}, from {summary['sample_rows']} tried{failed}"
+        f"would ask {summary['rows_to_ask']} of {summary['rows']} rows: {seconds:.0f} s "
+        f"({seconds / 3600:.2f} h), {summary['projected_bytes'] / 1e9:.4f} GB{counted}{money}, from "
+        f"{summary['sample_rows']} tried{paid}{failed}"
     )
 
 

@@ -23,6 +23,7 @@ class Clock:
         self._before = before or {}
         self._started = time.monotonic()
         self._teacher = 0.0
+        self._entered: Teacher | None = None
 
     @contextmanager
     def teacher(self) -> Generator[None]:
@@ -36,6 +37,7 @@ class Clock:
     @asynccontextmanager
     async def entered(self, teacher: Teacher) -> AsyncGenerator[None]:
         """Enter a teacher; loading its models and ending its processes count as waiting for it."""
+        self._entered = teacher
         with self.teacher():
             await teacher.__aenter__()
         try:
@@ -46,9 +48,10 @@ class Clock:
 
     @property
     def session(self) -> dict[str, float]:
-        """Seconds of this session so far."""
+        """Seconds of this session so far, and requests that were sent again."""
         seconds = {"seconds": time.monotonic() - self._started, "teacher_seconds": self._teacher}
-        return {name: round(value, 3) for name, value in seconds.items()}
+        retries = self._entered.num_retries if self._entered else 0
+        return {name: round(value, 3) for name, value in seconds.items()} | {"retries": retries}
 
     @property
     def sums(self) -> dict[str, float]:

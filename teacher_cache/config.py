@@ -1,6 +1,8 @@
 """What one run of cache-teacher is asked to do, checked once."""
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,10 +28,33 @@ class CacheConfig:
         limit: rows to keep over all splits.
         teach: `train` seals the rows of other splits without asking.
         store: signals to keep.
-        template: what the teacher is asked, with the names of the task's fields in braces.
+        template: what the teacher is asked: a name of the task's templates, or a text with the names of its
+            fields in braces.
+        system: what stands before the conversation.
+        max_tokens: of one generated text.
+        sampling_temperature: 0 takes the most probable token.
+        num_samples: texts a row.
+        generation_seed: of sampling.
+        score: `reference`, or a cache whose texts are scored, instead of generating.
+        top_k: entries of a token's distribution to keep; -1 is the whole vocabulary.
+        top_p: mass after which no more are kept.
+        min_k: fewest entries to keep.
+        codec: how they are written.
+        num_draws: draws a token, for the codec `sampled`.
+        option: settings of the backend, `KEY=VALUE`.
         rows_per_shard: rows of each shard but a split's last.
         batch_size: rows asked in one call of the teacher.
         workers: processes that answer.
+        concurrency: calls of the teacher that are awaited at once.
+        base_url: of the service.
+        api_key_env: environment variable that holds its key.
+        allow_remote_media: fetch pictures that examples name by a URL.
+        timeout: seconds without a byte after which a request is given up.
+        max_retries: of one request.
+        max_requests_per_minute: None is no limit.
+        max_tokens_per_minute: prompt and completion.
+        max_cost: money after which nothing is asked any more; needs `price_file`.
+        price_file: TOML with the prices of models.
         max_consecutive_errors: rows in a row that may fail before the run stops; 0 never stops.
         resume: `auto` goes on where there is something, `never` wants an empty folder, `must` a started one.
         retry_errors: ask again for rows that failed.
@@ -48,9 +73,31 @@ class CacheConfig:
     teach: Literal["all", "train"] = "all"
     store: tuple[str, ...] | None = None
     template: str | None = None
+    system: str | None = None
+    max_tokens: int | None = None
+    sampling_temperature: float | None = None
+    num_samples: int | None = None
+    generation_seed: int | None = None
+    score: str | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_k: int | None = None
+    codec: str | None = None
+    num_draws: int | None = None
+    option: tuple[str, ...] = ()
     rows_per_shard: int = 1000
     batch_size: int | None = None
     workers: int | None = None
+    concurrency: int | None = None
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    allow_remote_media: bool = False
+    timeout: float = 120.0
+    max_retries: int = 5
+    max_requests_per_minute: int | None = None
+    max_tokens_per_minute: int | None = None
+    max_cost: float | None = None
+    price_file: Path | None = None
     max_consecutive_errors: int = 50
     resume: Literal["auto", "never", "must"] = "auto"
     retry_errors: bool = False
@@ -64,21 +111,43 @@ class CacheConfig:
         Raises:
             ConfigError: two options exclude each other, or a value is none of those that exist.
         """
-        for option in ("model", "out", "task", "source", "prompts", "reuse"):
-            _check_given(option, getattr(self, option))
+        for option in (
+            "model",
+            "out",
+            "task",
+            "source",
+            "prompts",
+            "reuse",
+            "score",
+            "base_url",
+            "price_file",
+        ):
+            _check_given(option.replace("_", "-"), getattr(self, option))
         if self.source is not None and self.prompts is not None:
             raise ConfigError("--source and --prompts both name the examples; give one of them")
         _check_names("--splits", self.splits, SPLITS)
         _check_names("--store", self.store or (), SIGNALS)
+        _check_options(self.option)
+        if self.max_cost is not None and self.price_file is None:
+            raise ConfigError("--max-cost needs prices: give --price-file FILE.toml (docs/teachers.md)")
 
     @property
     def num_workers(self) -> int:
         """Processes that answer: as asked, or one for each core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
 
+    @property
+    def options(self) -> dict[str, str]:
+        """`--option` as a table."""
+        return dict(text.split("=", 1) for text in self.option)
+
     def folder(self, task: str) -> Path:
-        """Where the cache stands: as asked, or below `data/shards`."""
-        name = self.model.lower().rstrip(":").replace(":", "-").replace("+", "-").replace("/", "-")
+        """Where the cache stands: as asked, or below `data/shards`, under the model's own name."""
+        backend, _, name = self.model.rstrip(":/").rpartition(":")
+        if Path(name).is_absolute() or Path(name).is_dir():
+            # The folders above a local model say nothing of it.
+            name = Path(name).absolute().name
+        name = re.sub(r"[:+/]", "-", f"{backend}-{name}".lower())
         return self.out or Path("data/shards") / task / name.strip("-.")
 
 
@@ -90,6 +159,15 @@ def _check_given(option: str, value: str | Path | None) -> None:
     except UnicodeEncodeError:
         # Names like this cannot be written into the manifest or into config.json.
         raise ConfigError(f"--{option} {str(value)!r} is no UTF-8; give another path") from None
+
+
+def _check_options(options: Sequence[str]) -> None:
+    keys = [text.partition("=")[0] for text in options]
+    for text, key in zip(options, keys, strict=True):
+        if not key or "=" not in text:
+            raise ConfigError(f"--option {text}: give KEY=VALUE")
+        if keys.count(key) > 1:
+            raise ConfigError(f"--option {key} stands twice; give it once")
 
 
 def _check_names(option: str, found: tuple[str, ...], known: tuple[str, ...]) -> None:

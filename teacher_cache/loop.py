@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from schemas.answer import Answer
 from schemas.console import Advance
@@ -12,6 +11,7 @@ from schemas.example import Example
 from teacher_cache.clock import Clock
 from teacher_cache.limits import ErrorBudget
 from teacher_cache.plan import ShardPlan
+from teacher_cache.spending import Spending
 from teacher_cache.teachers import Teacher
 from teacher_cache.writer import CacheWriter
 
@@ -34,9 +34,12 @@ class Loop:
         writer: of the cache.
         clock: counts the seconds spent waiting for the teacher.
         budget: of errors.
+        spending: tokens and money.
         advance: moves the progress display.
         batch_size: rows of a batch, within one shard.
         concurrency: batches in flight.
+        sorts_by_length: rows of about one length stand in one batch. Batches are cut from the whole shard, so
+            that a row has the same neighbours however often the run was stopped.
         num_asked: rows answered so far.
         num_errors: rows of them that failed.
     """
@@ -45,9 +48,11 @@ class Loop:
     writer: CacheWriter
     clock: Clock
     budget: ErrorBudget
+    spending: Spending
     advance: Advance
     batch_size: int
     concurrency: int
+    sorts_by_length: bool = False
     num_asked: int = 0
     num_errors: int = 0
     _missing: dict[str, int] = field(default_factory=dict)
@@ -60,16 +65,21 @@ class Loop:
             missing: shards in order, each with the positions of the rows to ask.
 
         Raises:
-            TeacherError: the teacher cannot answer any more, or too many rows in a row have failed.
+            TeacherError: the teacher cannot answer any more, too many rows in a row have failed, or the
+                budget is used up.
         """
         batches = self._batches(missing)
+        waiting = next(batches, None)
         asking: set[asyncio.Task[Batch]] = set()
         try:
             while True:
-                new = islice(batches, self.concurrency - len(asking))
-                asking |= {asyncio.create_task(self._ask(batch)) for batch in new}
+                while waiting and len(asking) < self.concurrency and self.spending.reserve(waiting.examples):
+                    asking.add(asyncio.create_task(self._ask(waiting)))
+                    waiting = next(batches, None)
                 await self._seal_whole()
                 if not asking:
+                    if waiting:
+                        raise self.spending.exhausted()
                     return
                 with self.clock.teacher():
                     done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
@@ -84,9 +94,19 @@ class Loop:
             self._missing[shard.name] = len(positions)
             if not positions:
                 self._whole.append(shard)
-            for start in range(0, len(positions), self.batch_size):
-                chosen = positions[start : start + self.batch_size]
+            for chosen in self._cut(shard, positions):
                 yield Batch(shard, [shard.examples[position] for position in chosen])
+
+    def _cut(self, shard: ShardPlan, positions: Sequence[int]) -> Iterator[Sequence[int]]:
+        if not self.sorts_by_length:
+            for start in range(0, len(positions), self.batch_size):
+                yield positions[start : start + self.batch_size]
+            return
+        wanted = set(positions)
+        order = sorted(range(len(shard.examples)), key=lambda position: length_of(shard.examples[position]))
+        for start in range(0, len(order), self.batch_size):
+            if chosen := [at for at in order[start : start + self.batch_size] if at in wanted]:
+                yield chosen
 
     async def _ask(self, batch: Batch) -> Batch:
         answers = await self.teacher.answer(batch.examples)
@@ -110,7 +130,9 @@ class Loop:
     def _count(self, batch: Batch) -> None:
         self.num_asked += len(batch.answers)
         self.num_errors += sum(answer.error is not None for answer in batch.answers)
-        self.advance(len(batch.answers), note=f"{self.num_errors} errors" if self.num_errors else "")
+        self.spending.settle(batch.examples, batch.answers)
+        failed = f"{self.num_errors} errors" if self.num_errors else ""
+        self.advance(len(batch.answers), note=", ".join(filter(None, (self.spending.note, failed))))
         for example, answer in zip(batch.examples, batch.answers, strict=True):
             self.budget.count(example.id, answer.error)
         self._missing[batch.shard.name] -= len(batch.answers)
@@ -120,3 +142,8 @@ class Loop:
     async def _seal_whole(self) -> None:
         while self._whole:
             await asyncio.to_thread(self.writer.seal, self._whole.pop(0))
+
+
+def length_of(example: Example) -> int:
+    """Characters that a teacher reads of an example."""
+    return len(example.prompt or "") + len(example.answer_to_score or "")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,52 +14,119 @@ from schemas.example import Example
 from schemas.manifest import CacheManifest
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema
+from teacher_cache.config import CacheConfig
 from teacher_cache.plan import Plan
-from teacher_cache.teachers import Teacher
+from teacher_cache.settings import concurrency_of
+from teacher_cache.spending import Spending
+from teacher_cache.teachers import Backend, Teacher
 
 SAMPLE_ROWS = 8
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Rows spread evenly over the whole, and what asking for them took.
+
+    Attributes:
+        examples: as they were asked.
+        answers: to them; None where the teacher is not asked.
+        seconds_per_row: of a long run at full concurrency.
+    """
+
+    examples: Sequence[Example]
+    answers: Sequence[Answer | None]
+    seconds_per_row: float
+
+
 async def project(
-    teacher: Teacher, manifest: CacheManifest, plan: Plan, num_workers: int, *, asks: bool
+    *,
+    teacher: Teacher,
+    manifest: CacheManifest,
+    plan: Plan,
+    config: CacheConfig,
+    backend: Backend,
+    spending: Spending,
 ) -> dict[str, Any]:
     """Measure a sample, spread evenly over the rows, and scale it up.
 
     Returns:
-        Rows, projected seconds, bytes and (where the teacher counts them) tokens, and what the sample showed.
+        Rows, projected seconds, bytes, tokens and money (where the teacher counts them), and what the sample
+        showed and cost.
+
+    Raises:
+        TeacherError: the teacher cannot be asked, or the budget has no room for the sample.
     """
-    step = max(1, len(plan.examples) // SAMPLE_ROWS)
-    sample = plan.examples[::step][:SAMPLE_ROWS]
-    seconds, answers = await _timed(teacher, sample, num_workers) if asks else (0.0, [None] * len(sample))
-    scale = len(plan.examples) / len(sample)
-    tokens = [answer.usage for answer in answers if answer is not None and answer.usage is not None]
+    asked = [one for one in plan.examples if config.teach == "all" or one.split == "train"]
+    sample = await _measure(teacher, asked if backend.signals else plan.examples, config, backend, spending)
+    scale = len(plan.examples) / len(sample.examples)
+    num_asked = len(asked) if backend.signals else 0
+    spent = spending.spent
+    shown = spent.model_dump() if spent else {}
+    each = num_asked / len(sample.examples)
     return {
         "dry_run": True,
         "rows": len(plan.examples),
+        "rows_to_ask": num_asked,
         "splits": plan.splits,
-        "projected_seconds": round(seconds * scale, 1),
-        "projected_bytes": round(_stored_bytes(sample, answers, manifest) * scale),
-        "projected_tokens": round(sum(u.prompt_tokens + u.completion_tokens for u in tokens) * scale),
-        "sample_rows": len(sample),
-        "sample_errors": [answer.error for answer in answers if answer is not None and answer.error],
+        "projected_seconds": round(_slowest(sample, num_asked, config, spending), 1),
+        "projected_bytes": round(_stored_bytes(sample, manifest) * scale),
+        "projected_tokens": round((shown.get("prompt_tokens", 0) + shown.get("completion_tokens", 0)) * each),
+        "projected_cost": None if shown.get("cost") is None else round(shown["cost"] * each, 6),
+        "currency": shown.get("currency"),
+        "sample_rows": len(sample.examples),
+        "sample_cost": shown.get("cost"),
+        "sample_errors": [one.error for one in sample.answers if one is not None and one.error],
     }
 
 
-async def _timed(
-    teacher: Teacher, sample: Sequence[Example], num_workers: int
-) -> tuple[float, list[Answer | None]]:
+async def _measure(
+    teacher: Teacher, examples: Sequence[Example], config: CacheConfig, backend: Backend, spending: Spending
+) -> _Sample:
+    """Ask in calls of the size and number that the run itself would use, as far as a sample can."""
+    size = (config.batch_size or backend.default_batch_size) if backend.sorts_by_length else 1
+    parallel = concurrency_of(config, backend) if backend.default_concurrency else config.num_workers
+    wanted = max(SAMPLE_ROWS, 2 * size)
+    sample = list(examples[:: max(1, len(examples) // wanted)][:wanted])
+    if not backend.signals:
+        return _Sample(sample, [None] * len(sample), 0.0)
+    batches = [sample[start : start + size] for start in range(0, len(sample), size)]
+    spending.resume(len(sample), 0, 0, 0)
+    if not spending.reserve(sample):
+        raise spending.exhausted()
     async with teacher:
-        # The first call of each worker is slow for reasons that a long run does not feel.
-        await asyncio.gather(*(teacher.answer(sample[:1]) for _ in range(num_workers)))
+        if not backend.default_concurrency:
+            # The first call of each process is slow for reasons that a long run does not feel.
+            await asyncio.gather(*(teacher.answer(sample[:1]) for _ in range(config.num_workers)))
         started = time.monotonic()
-        answers = await asyncio.gather(*(teacher.answer([example]) for example in sample))
-        return time.monotonic() - started, [answer for (answer,) in answers]
+        timed = await asyncio.gather(*(_timed(teacher, batch) for batch in batches))
+        elapsed = time.monotonic() - started
+    answers = [answer for _, batch in timed for answer in batch]
+    spending.settle(sample, answers)
+    if len(batches) < parallel:
+        # There were fewer calls than a run has in flight: what one took, so many at once.
+        elapsed = sum(seconds for seconds, _ in timed) / parallel
+    return _Sample(sample, answers, elapsed / len(sample))
 
 
-def _stored_bytes(
-    sample: Sequence[Example], answers: Sequence[Answer | None], manifest: CacheManifest
-) -> int:
-    rows = [Row(e, e.prompt or "", answer) for e, answer in zip(sample, answers, strict=True)]
+async def _timed(teacher: Teacher, batch: Sequence[Example]) -> tuple[float, Sequence[Answer]]:
+    started = time.monotonic()
+    answers = await teacher.answer(batch)
+    return time.monotonic() - started, answers
+
+
+def _slowest(sample: _Sample, num_asked: int, config: CacheConfig, spending: Spending) -> float:
+    """Seconds by the teacher's own pace, or by a limit a minute where that is slower."""
+    seconds = [sample.seconds_per_row * num_asked]
+    if config.max_requests_per_minute:
+        seconds.append(num_asked / config.max_requests_per_minute * 60)
+    if config.max_tokens_per_minute and (spent := spending.spent):
+        tokens = (spent.prompt_tokens + spent.completion_tokens) / len(sample.examples) * num_asked
+        seconds.append(tokens / config.max_tokens_per_minute * 60)
+    return max(seconds)
+
+
+def _stored_bytes(sample: _Sample, manifest: CacheManifest) -> int:
+    rows = [Row(e, e.prompt or "", answer) for e, answer in zip(sample.examples, sample.answers, strict=True)]
     sink = pa.BufferOutputStream()
     table = pa.Table.from_batches([encode(rows, arrow_schema(manifest))])
     pq.write_table(table, sink, compression="zstd")

@@ -1,6 +1,7 @@
 """Answers to the same question from another cache, complete or not, so that nobody pays for them twice."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -91,7 +92,9 @@ def _copy_batch(
     for row in decode(batch):
         if row.answer is not None and row.answer.error is None:
             places = wanted.pop(_question(row.example, row.prompt), ())
-            found.extend((shard, example, row.answer) for shard, example in places)
+            # It was paid for there: the usage of a row is what its own cache was charged.
+            answer = replace(row.answer, usage=None)
+            found.extend((shard, example, answer) for shard, example in places)
     found.sort(key=lambda item: item[0].name)
     for _, group in groupby(found, key=lambda item: item[0].name):
         shards, examples, answers = zip(*group, strict=True)

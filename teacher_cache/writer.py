@@ -22,6 +22,7 @@ from teacher_cache.clock import Clock
 from teacher_cache.folder import JOURNAL_NAME
 from teacher_cache.journal import Journal
 from teacher_cache.plan import ShardPlan
+from teacher_cache.spending import Spending
 from teacher_cache.statistics import has_statistics, write_statistics
 
 
@@ -33,15 +34,22 @@ class CacheWriter:
         manifest: what it shall hold, with the shards that are sealed already.
         shards: the plan, in order.
         clock: of this session.
+        spending: of all sessions.
     """
 
     def __init__(
-        self, folder: Path, manifest: CacheManifest, shards: Sequence[ShardPlan], clock: Clock
+        self,
+        folder: Path,
+        manifest: CacheManifest,
+        shards: Sequence[ShardPlan],
+        clock: Clock,
+        spending: Spending,
     ) -> None:
         self.folder = folder
         self.manifest = manifest
         self._shards = shards
         self.clock = clock
+        self.spending = spending
         self._schema = arrow_schema(manifest)
         self._journals: dict[str, Journal] = {}
         self._reopened: set[str] = set()
@@ -80,6 +88,24 @@ class CacheWriter:
             for position, example in enumerate(shard.examples)
             if (failed := answered.get(example.id)) is None or (failed and retry_errors)
         ]
+
+    def charged(self) -> tuple[int, int, int]:
+        """Rows that a teacher charged for so far, and their prompt and completion tokens."""
+        charged = [
+            (file.taught + file.errors, file.prompt_tokens, file.completion_tokens)
+            for file in self.manifest.files
+            if file.name not in self._reopened
+        ]
+        for shard in self.unsealed:
+            usages: dict[str, dict[str, int] | None] = {}
+            for _, batch in self._journals[shard.name].frames():
+                identifiers = batch.column("example_id").to_pylist()
+                usages.update(zip(identifiers, batch.column("usage").to_pylist(), strict=True))
+            charged += [(1, *usage.values()) if usage else (1, 0, 0) for usage in usages.values()]
+        rows, prompt_tokens, completion_tokens = (
+            sum(numbers) for numbers in zip((0, 0, 0), *charged, strict=True)
+        )
+        return rows, prompt_tokens, completion_tokens
 
     def record(self, answered: Iterable[tuple[ShardPlan, Sequence[Example], Sequence[Answer]]]) -> None:
         """Append finished batches to the journals of their shards, with one fsync a shard."""
@@ -145,7 +171,9 @@ class CacheWriter:
         return manifest.model_copy(update={"stats_sha256": write_statistics(self.folder, manifest)})
 
     def _write(self, manifest: CacheManifest) -> None:
-        self.manifest = manifest.model_copy(update={"timings": self.clock.sums})
+        self.manifest = manifest.model_copy(
+            update={"timings": self.clock.sums, "spent": self.spending.spent or manifest.spent}
+        )
         write_manifest(self.folder, self.manifest)
 
 

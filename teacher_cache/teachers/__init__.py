@@ -87,7 +87,7 @@ BACKENDS: dict[str, Backend] = {
 
 
 def find_backend(model: str) -> tuple[Backend, str, str]:
-    """Take `BACKEND:NAME` apart.
+    """Take `BACKEND:NAME` apart; a bare name is a local model's.
 
     Returns:
         The backend, its name, and the model's name.
@@ -96,7 +96,9 @@ def find_backend(model: str) -> tuple[Backend, str, str]:
         ConfigError: there is no such backend.
         TeacherError: its packages are not installed.
     """
-    name, _, rest = model.partition(":")
+    name, colon, rest = model.partition(":")
+    if not colon and name not in BACKENDS:
+        name, rest = _local_backend(), name
     backend = BACKENDS.get(name)
     if backend is None:
         raise ConfigError(
@@ -108,3 +110,7 @@ def find_backend(model: str) -> tuple[Backend, str, str]:
             f'run: pip install "armada-distill[{backend.extra}]"'
         )
     return backend, name, rest
+
+
+def _local_backend() -> str:
+    return "vllm" if "vllm" in BACKENDS and find_spec("vllm") else "transformers"

@@ -14,6 +14,8 @@ from teacher_cache.teachers.teacher import TeacherSettings
 class NoTeacher:
     """Says nothing, to everyone."""
 
+    num_retries = 0
+
     def __init__(self, settings: TeacherSettings) -> None:
         if settings.name:
             raise ConfigError(

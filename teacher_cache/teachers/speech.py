@@ -52,6 +52,8 @@ class SpeechTeacher:
         TeacherError: the model's folder is not there, or holds no Whisper model.
     """
 
+    num_retries = 0
+
     def __init__(self, settings: TeacherSettings) -> None:
         self._folder = _model_folder(settings.name)
         self._settings = settings

@@ -140,6 +140,11 @@ class Teacher(Protocol):
         """Who answers, known before anything is loaded."""
         ...
 
+    @property
+    def num_retries(self) -> int:
+        """Requests that were sent again so far."""
+        ...
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(

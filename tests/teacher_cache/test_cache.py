@@ -326,10 +326,8 @@ def test_seconds_stay_out_of_the_shards(
 
 
 def test_a_signal_that_the_backend_has_not_is_refused(prompts: Prompts, run: Run) -> None:
-    with pytest.raises(
-        ConfigError, match=r"--store logprobs: the backend fast gives text, repr, not logprobs"
-    ):
-        run(prompts(10), store=("logprobs",))
+    with pytest.raises(ConfigError, match=r"--store text: the backend none gives nothing, not text"):
+        run(prompts(10), model="none", store=("text",))
 
 
 def test_too_few_answers_name_the_first_example(prompts: Prompts, run: Run, fast_teacher: Any) -> None:

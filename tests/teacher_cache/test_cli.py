@@ -68,7 +68,7 @@ def test_a_dry_run_says_what_the_whole_would_take(
     code, _, err = say("--model", "fast:", "--prompts", prompts(40), "--dry-run")
 
     assert code == 0
-    assert err.startswith("would ask 40 rows: ")
+    assert err.startswith("would ask 40 of 40 rows: ")
     assert not Path("data").exists()
 
 
@@ -76,7 +76,8 @@ def test_a_dry_run_says_what_the_whole_would_take(
     ("arguments", "code", "message"),
     [
         ((), 2, "Missing option '--model'"),
-        (("--model", "gpt"), 2, "--model gpt: no backend gpt; give BACKEND:NAME with one of speech, none"),
+        (("--model", "gpt:4"), 2, "--model gpt:4: no backend gpt; give BACKEND:NAME with one of speech, "),
+        (("--model", "none", "--top-k", "0"), 2, "Invalid value for '--top-k': 0 keeps none"),
         (("--model", "none:x"), 2, "the backend none has no models"),
         (("--model", "speech:x"), 2, "the name is hibari+MODEL"),
         (("--model", "speech:hibari+x"), 1, "data/models/x/model.bin is not there; run `make data`"),
