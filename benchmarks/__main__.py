@@ -10,7 +10,7 @@ from importlib import import_module
 
 from benchmarks.measure import ROOT, record
 
-NAMES = ("caching", "codecs", "orthogonal", "reading", "training")
+NAMES = ("caching", "codecs", "kills", "orthogonal", "reading", "service", "training")
 
 
 def main(names: list[str]) -> int:

@@ -24,7 +24,15 @@ from teacher_cache.config import CacheConfig
 
 def fill(prompts: Path, out: Path) -> None:
     cache_teacher(
-        CacheConfig(model="fast:", prompts=prompts, out=out, rows_per_shard=20, workers=2, quiet=True)
+        CacheConfig(
+            model="fast:",
+            prompts=prompts,
+            out=out,
+            store=("text", "repr", "logprobs"),
+            rows_per_shard=20,
+            workers=2,
+            quiet=True,
+        )
     )
 
 
