@@ -31,7 +31,8 @@ def repository() -> Path:
 def fetched() -> Path:
     """The folder that `make data` fills; a test that needs it says so by asking for it."""
     folder = REPOSITORY / "data"
-    missing = [name for name in ("models/minilm", "tasks/movie-reviews") if not (folder / name).is_dir()]
+    wanted = ("models/minilm", "models/smollm2-135m-instruct", "tasks/movie-reviews")
+    missing = [name for name in wanted if not (folder / name).is_dir()]
     assert not missing, f"data/{missing[0]} is not there; run `make data` first"
     return folder
 
