@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 INLINE_FOLDER = "inline"
+# The path of a data URI whose bytes cannot be had begins so, and goes on with a digest of its text.
+UNDECODABLE = "data:undecodable,"
 MAX_PIXELS = 64_000_000
 # Pillow's warning can be caught only by changing filters that all threads share.
 _OPENING = threading.Lock()
@@ -41,7 +43,7 @@ class MediaSource:
     """
 
     root: Path | None = None
-    inline: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    inline: Mapping[str, bytes | memoryview] = field(default_factory=dict[str, bytes | memoryview])
     allow_remote: bool = False
 
     def load(self, media: Media) -> bytes:
@@ -82,7 +84,9 @@ class MediaSource:
 
     def _bytes(self, media: Media) -> bytes:
         if media.path.startswith(f"{INLINE_FOLDER}/") and media.sha256 in self.inline:
-            return self.inline[media.sha256]
+            return bytes(self.inline[media.sha256])
+        if media.path.startswith(UNDECODABLE):
+            raise MediaError("a data URI without base64 bytes that can be decoded")
         if is_remote(media.path):
             return self._fetched(media.path)
         file = self._file(media.path)

@@ -4,18 +4,21 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from string import Formatter
+from dataclasses import asdict, dataclass, field, replace
 
-from schemas.errors import ConfigError, SourceError
-from schemas.example import Example
+from schemas.errors import SourceError
+from schemas.example import Example, Media
 from schemas.shard import shard_name
 from schemas.tasks import TaskSpec, find_task
 from teacher_cache.config import DEFAULT_TASK, SPLITS, CacheConfig
 from teacher_cache.media import MediaSource
 from teacher_cache.readers import default_source, find_reader
-from teacher_cache.readers.jsonl import read_jsonl
+from teacher_cache.readers.prompts import read_prompts
+from teacher_cache.readers.reading import Reading
+from teacher_cache.readers.saved_dataset import is_saved_dataset, read_saved_dataset
+from teacher_cache.scoring import with_answers_to_score
 from teacher_cache.selection import in_split_order, limited
+from teacher_cache.templates import PLAIN, check_asks, fill, resolve_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,16 @@ class Plan:
         source: name of the folder or file that the examples came from.
         examples: in order, each with its prompt resolved.
         media: gives the bytes of their pictures and sounds.
+        template: that the prompts were made with; None where they are the task's fields as they are.
+        notices: what the user should know of how the source was read, a line each.
     """
 
     task: TaskSpec
     source: str
     examples: Sequence[Example]
     media: MediaSource = field(default_factory=MediaSource)
+    template: str | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, int]:
@@ -74,15 +81,20 @@ class Plan:
         return shards
 
 
-def make_plan(config: CacheConfig) -> Plan:
+def make_plan(config: CacheConfig, default_template: str = PLAIN) -> Plan:
     """Read, choose and order the examples, and write down what the teacher is asked about each.
+
+    Args:
+        config: as given.
+        default_template: name of the task's template that is used where the options name none.
 
     Raises:
         ConfigError: the task or the template cannot be right.
         SourceError: the examples cannot be read as asked.
     """
-    task, source, examples = _read(config)
-    chosen = in_split_order(examples, [split for split in SPLITS if split in config.splits])
+    source, reading = _read(config)
+    task = reading.task
+    chosen = in_split_order(reading.examples, [split for split in SPLITS if split in config.splits])
     if not chosen:
         raise SourceError(
             f"{source}: no example in the splits {', '.join(config.splits)}; choose others with --splits"
@@ -90,19 +102,27 @@ def make_plan(config: CacheConfig) -> Plan:
     for example in chosen:
         task.check(example)
     _check_unique(source, chosen)
-    template = _checked_template(config.template, task)
-    asked = [_with_prompt(example, task, template) for example in limited(chosen, config.limit)]
-    return Plan(task, source, asked)
+    template = resolve_template(task, config.template, default_template)
+    check_asks(template, task, chosen)
+    media = MediaSource(reading.root, reading.inline, config.allow_remote_media)
+    asked = _hashed(limited(chosen, config.limit), media)
+    asked = [replace(example, prompt=fill(template, task, example)) for example in asked]
+    if config.system is not None:
+        _check_no_system(asked)
+    if config.score is not None:
+        asked = with_answers_to_score(asked, task, config.score)
+    return Plan(task, source, asked, media, template, reading.notices)
 
 
-def _read(config: CacheConfig) -> tuple[TaskSpec, str, list[Example]]:
+def _read(config: CacheConfig) -> tuple[str, Reading]:
     if config.prompts is not None:
-        task, examples = read_jsonl(config.prompts, config.task)
-        return task, config.prompts.name, examples
+        return config.prompts.name, read_prompts(config.prompts, config.task, asdict(config))
     task = find_task(config.task or DEFAULT_TASK)
-    reader = find_reader(task)
     source = config.source or default_source(task)
-    return task, source.absolute().name, reader(source, task)
+    if is_saved_dataset(source):
+        return source.absolute().name, read_saved_dataset(source, task)
+    root = source if source.is_dir() else source.parent
+    return source.absolute().name, Reading(task=task, examples=find_reader(task)(source, task), root=root)
 
 
 def _check_unique(source: str, examples: Iterable[Example]) -> None:
@@ -113,32 +133,26 @@ def _check_unique(source: str, examples: Iterable[Example]) -> None:
         seen.add(example.id)
 
 
-def _checked_template(template: str | None, task: TaskSpec) -> str | None:
-    if template is None:
-        return None
-    try:
-        fields = [field for field in Formatter().parse(template) if field[1] is not None]
-    except ValueError as error:
-        raise ConfigError(f"--template {template!r}: {error}; write a field as {{name}}") from None
-    if altered := [name for _, name, form, conversion in fields if form or conversion]:
-        raise ConfigError(
-            f"--template {template!r}: the field {altered[0]} has a format; write it as {{{altered[0]}}}"
-        )
-    names = {name for _, name, _, _ in fields}
-    if not names or (task.fields and not names <= set(task.fields)):
-        wanted = ", ".join(f"{{{name}}}" for name in task.fields)
-        raise ConfigError(
-            f"--template {template!r}: task {task.name} has the fields {wanted or 'of its rows'}; use them"
-        )
-    return template
+def _check_no_system(examples: Iterable[Example]) -> None:
+    for example in examples:
+        if any(message.role == "system" for message in example.messages):
+            raise SourceError(
+                f"example {example.id} has a system message and --system gives another; leave one of them out"
+            )
 
 
-def _with_prompt(example: Example, task: TaskSpec, template: str | None) -> Example:
-    if template is None or example.prompt is not None:
-        return replace(example, prompt=task.prompt(example))
-    try:
-        return replace(example, prompt=template.format_map(example.fields))
-    except (KeyError, AttributeError, IndexError, ValueError) as error:
-        raise SourceError(
-            f"example {example.id}: --template {template!r} cannot be filled: {error!r}"
-        ) from None
+def _hashed(examples: Sequence[Example], source: MediaSource) -> list[Example]:
+    """Note the digest of each local file, which is read once however many rows show it."""
+    digests: dict[str, str] = {}
+
+    def hashed(media: Media) -> Media:
+        if media.sha256:
+            return media
+        if media.path not in digests:
+            digests[media.path] = source.sha256(media.path)
+        return replace(media, sha256=digests[media.path])
+
+    return [
+        replace(example, media=tuple(hashed(media) for media in example.media)) if example.media else example
+        for example in examples
+    ]

@@ -11,5 +11,9 @@ MOVIE_RATING = TaskSpec(
     label_kind=LabelKind.REGRESSION,
     value_range=(-4.0, 4.0),
     metric="pearson",
+    templates={
+        "instruction": "How much praise or blame is in this sentence of a film review? Answer with one "
+        "number, from -4 for the strongest blame to 4 for the strongest praise.\n\nSentence: {text}\nAnswer:"
+    },
     source="movie-reviews",
 )

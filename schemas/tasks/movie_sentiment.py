@@ -12,5 +12,9 @@ MOVIE_SENTIMENT = TaskSpec(
     label_kind=LabelKind.SINGLE,
     classes=("negative", "positive"),
     metric="accuracy",
+    templates={
+        "instruction": "Is this sentence of a film review negative or positive? Answer with one word."
+        "\n\nSentence: {text}\nAnswer:"
+    },
     source="movie-reviews",
 )

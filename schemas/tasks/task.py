@@ -1,8 +1,9 @@
 """TaskSpec: all that the pipeline knows of a task, as data."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from schemas.errors import SourceError
 from schemas.example import Example
@@ -23,6 +24,11 @@ def all_fields(example: Example) -> str:
     return " ".join(example.fields.values())
 
 
+def whole_text(text: str) -> str | None:
+    """Take a text as it is, without the space around it."""
+    return text.strip() or None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
     """A task as one row of a table.
@@ -37,6 +43,9 @@ class TaskSpec:
         student_fields: the fields that the student reads: one text, or two encoded as a pair.
         source: name of the reader for its original files (teacher_cache/readers).
         teacher_prompt: what the teacher is asked; never shows the label.
+        templates: other ways to ask, by name: texts with the names of fields in braces. `instruction` is for
+            teachers that read and write; without any, a task is asked plainly.
+        extract_answer: what a generated text says, in the form of `target_text`; None where it says nothing.
     """
 
     name: str
@@ -48,6 +57,8 @@ class TaskSpec:
     student_fields: tuple[str, ...] = ("text",)
     source: str | None = None
     teacher_prompt: Callable[[Example], str] = all_fields
+    templates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    extract_answer: Callable[[str], str | None] = whole_text
 
     def prompt(self, example: Example) -> str:
         """What the teacher is given: the example's own prompt, or the task's template."""

@@ -1,5 +1,7 @@
 """Labels as people write them in a file, to labels as a task wants them."""
 
+import json
+
 from schemas.example import Label
 from schemas.tasks import LabelKind, TaskSpec
 
@@ -56,3 +58,13 @@ def _text(raw: object, task: TaskSpec) -> str:
     if isinstance(raw, str):
         return raw
     raise ValueError(f"label {raw!r}: task {task.name} wants a text")
+
+
+def label_of_text(text: str, task: TaskSpec) -> RawLabel:
+    """A label written as text, as in a cell, to what a JSON line would have; `parse_label` judges it."""
+    if task.label_kind is LabelKind.GENERATIVE or text in task.classes:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

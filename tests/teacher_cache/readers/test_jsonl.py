@@ -1,58 +1,82 @@
-"""`--prompts FILE`: what a line may say, and what is said about one that may not."""
+"""Lines in our own terms: what one may say, and what is said about one that may not."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import SourceError
-from schemas.example import Example, Label, Media
-from teacher_cache.readers.jsonl import read_jsonl
+from schemas.example import Example, Label, Media, Message
+from teacher_cache.readers.prompts import read_prompts
+from teacher_cache.readers.reading import Reading
 
+Read = Callable[..., Reading]
+NAME = "prompts.jsonl"
 GOOD = {"example_id": "a", "task": "movie-sentiment", "fields": {"text": "Fine."}, "label": "positive"}
 
 
-def write(folder: Path, *lines: object) -> Path:
-    path = folder / "prompts.jsonl"
-    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
-    return path
+def test_a_whole_line(read: Read) -> None:
+    media = [{"path": "a/b.png", "sha256": "00"}, "c.png"]
+    reading = read(NAME, GOOD | {"split": "test", "media": media, "prompt": "Is it good?"})
 
-
-def test_a_whole_line(tmp_path: Path) -> None:
-    line = GOOD | {"split": "test", "media": [{"path": "a/b.png", "sha256": "00"}], "prompt": "Is it good?"}
-    task, examples = read_jsonl(write(tmp_path, line), None)
-
-    assert task.name == "movie-sentiment"
-    assert examples == [
+    assert reading.task.name == "movie-sentiment"
+    assert reading.examples == [
         Example(
             id="a",
             task="movie-sentiment",
             split="test",
             fields={"text": "Fine."},
             label=Label(class_ids=(1,)),
-            media=(Media("a/b.png", "00"),),
+            media=(Media("a/b.png", "00"), Media("c.png", "")),
             prompt="Is it good?",
         )
     ]
 
 
-def test_a_class_may_be_given_by_its_number(tmp_path: Path) -> None:
-    _, (example,) = read_jsonl(write(tmp_path, GOOD | {"label": 0}), None)
+def test_a_class_may_be_given_by_its_number(read: Read) -> None:
+    (example,) = read(NAME, GOOD | {"label": 0}).examples
 
     assert example.label.class_ids == (0,)
 
 
-def test_without_a_task_a_line_is_free(tmp_path: Path) -> None:
-    task, (example,) = read_jsonl(write(tmp_path, {"example_id": "a", "prompt": "Say something."}), None)
+def test_without_a_task_a_line_is_free(read: Read) -> None:
+    reading = read(NAME, {"example_id": "a", "prompt": "Say something."})
 
-    assert (task.name, example.split, example.label) == ("free", "train", Label())
+    (example,) = reading.examples
+    assert (reading.task.name, example.split, example.label) == ("free", "train", Label())
+
+
+def test_a_line_may_be_a_conversation(read: Read) -> None:
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
+    (example,) = read(
+        NAME, {"example_id": "a", "fields": {"x": "y"}}, {"example_id": "b", "messages": turns}
+    ).examples[1:]
+
+    assert example.messages == (Message("system", "Be brief."), Message("user", "2 + 2?"))
+
+
+def test_blank_lines_a_mark_and_windows_line_ends_are_no_rows(read: Read) -> None:
+    lines = [
+        b'\xef\xbb\xbf{"example_id": "a", "prompt": "1"}\r\n',
+        "\r\n",
+        "  \n",
+        '{"example_id": "b", "prompt": "2"}',
+    ]
+
+    assert [example.prompt for example in read(NAME, *lines).examples] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("{", r"Invalid JSON: EOF while parsing .*; mend the line"),
+        ('{"example_id": "b\x00"}', r"Invalid JSON: control character .*; mend the line"),
+        ('{"example_id": "b", "prompt": "\\ud800"}', r"Invalid JSON: .*; mend the line"),
+        ("[" * 9999, r"Invalid JSON: recursion limit exceeded .*; mend the line"),
+        ("[]", r"Input should be an object; mend the line"),
         ({"task": "movie-sentiment"}, r"example_id: Field required"),
+        (GOOD | {"example_id": " "}, r"the example_id is blank; give each row its own"),
+        (GOOD | {"example_id": 7}, r"example_id: Input should be a valid string"),
         (GOOD | {"example_id": "b", "colour": 1}, r"colour: Extra inputs are not permitted"),
         (GOOD | {"example_id": "b", "split": "dev"}, r"split: Input should be 'train'"),
         (GOOD | {"example_id": "b", "fields": {"text": 1}}, r"fields.text: Input should be a valid string"),
@@ -62,17 +86,37 @@ def test_without_a_task_a_line_is_free(tmp_path: Path) -> None:
         (GOOD | {"example_id": "b", "label": True}, r"label True is not one of"),
         (GOOD | {"example_id": "b", "fields": {}}, r"neither fields nor prompt"),
         (GOOD, r"example_id a stands in line 1 too"),
-        (GOOD | {"example_id": "b", "media": [{"path": "../x", "sha256": ""}]}, r"media path ../x leaves"),
+        (GOOD | {"example_id": "b", "media": [""]}, r"a blank media path"),
+        (GOOD | {"example_id": "b", "media": ["https://me:secret@x/y.png"]}, r"a media URL with a password"),
+        (GOOD | {"example_id": "b", "media": [1]}, r"media.0: Input should be an object"),
+        (
+            GOOD | {"example_id": "b", "prompt": "?", "messages": [{"role": "user", "content": "?"}]},
+            r"prompt and messages both say what to ask",
+        ),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, line: object, message: str) -> None:
+def test_a_wrong_line_is_named(read: Read, line: object, message: str) -> None:
     with pytest.raises(SourceError, match=r"prompts.jsonl, line 2: " + message) as raised:
-        read_jsonl(write(tmp_path, GOOD, line), None)
+        read(NAME, GOOD, line)
     assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
-def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
+def test_an_empty_file_and_a_missing_one(read: Read, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"prompts.jsonl is empty"):
-        read_jsonl(write(tmp_path), None)
+        read(NAME)
+    with pytest.raises(SourceError, match=r"prompts.jsonl is empty"):
+        read(NAME, "\n\n")
     with pytest.raises(SourceError, match=r"nothing.jsonl is not there"):
-        read_jsonl(tmp_path / "nothing.jsonl", None)
+        read_prompts(tmp_path / "nothing.jsonl", None, {})
+
+
+def test_a_task_that_is_none_is_refused(read: Read) -> None:
+    with pytest.raises(SourceError, match=r"line 1: no task glue; choose from free, movie-"):
+        read(NAME, GOOD, task="glue")
+
+
+def test_a_file_outside_the_folder_is_no_reason_to_refuse_the_others(read: Read) -> None:
+    (example,) = read(NAME, GOOD | {"media": ["../x.png", "/etc/hostname"]}).examples
+
+    assert [item.path for item in example.media] == ["../x.png", "/etc/hostname"]
