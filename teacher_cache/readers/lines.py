@@ -1,6 +1,7 @@
 """Text files line by line, with the line's number in every complaint."""
 
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from schemas.errors import SourceError
@@ -12,11 +13,22 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         SourceError: the file is missing, empty, or not UTF-8.
     """
+    number = 0
+    with open_source(path) as file:
+        for number, raw in enumerate(file, 1):
+            yield number, _decoded(path, number, raw)
+    if number == 0:
+        raise SourceError(f"{path} is empty, at least one example is wanted")
+
+
+def open_source(path: Path) -> BufferedReader:
+    """Open a file of examples.
+
+    Raises:
+        SourceError: it is missing, a folder, or not ours to read.
+    """
     try:
-        with path.open("rb") as file:
-            number = 0
-            for number, raw in enumerate(file, 1):
-                yield number, _decoded(path, number, raw)
+        return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
         advice = "give a path that is (`make data` brings the default one)"
         raise SourceError(f"{path} is not there; {advice}") from None
@@ -24,8 +36,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise SourceError(f"{path} is a folder, a file is wanted") from None
     except PermissionError:
         raise SourceError(f"{path} cannot be read: permission denied; make it readable") from None
-    if number == 0:
-        raise SourceError(f"{path} is empty, at least one example is wanted")
+    except OSError as error:  # a name that is too long, a ring of links
+        raise SourceError(f"{path} cannot be read: {error.strerror}; give another path") from None
 
 
 def _decoded(path: Path, number: int, raw: bytes) -> str:

@@ -44,7 +44,7 @@ def _opened(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path, memory_map=True)
+        file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
         return file.schema_arrow, _batches(path, file)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(_damaged(path, error)) from None

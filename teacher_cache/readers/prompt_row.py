@@ -23,6 +23,8 @@ class MediaItem(Strict):
     @model_validator(mode="before")
     @classmethod
     def _path_alone(cls, value: object) -> object:
+        if not isinstance(value, str | dict):
+            raise ValueError('a path is wanted, or {"path": "...", "sha256": "..."}')  # noqa: TRY004
         return {"path": value} if isinstance(value, str) else value
 
 
@@ -78,5 +80,5 @@ def _refusal(where: str, error: ValidationError, what: str) -> SourceError:
     fault = error.errors(include_url=False)[0]
     # Where a value may be one of several types, pydantic adds the name of each type to the path.
     keys = ".".join(str(key) for key in fault["loc"] if key not in _TYPES and "[" not in str(key))
-    message = " ".join(fault["msg"].split())
+    message = " ".join(fault["msg"].removeprefix("Value error, ").split())
     return SourceError(f"{where}: {keys + ': ' if keys else ''}{message[:300]}; mend the {what}")

@@ -1,13 +1,13 @@
 """`--prompts FILE`: which format it is, by its name and its first bytes, and its rows to examples."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from schemas.errors import SourceError
 from teacher_cache.readers.delimited import delimited_rows
 from teacher_cache.readers.jsonl import own_row
-from teacher_cache.readers.lines import read_lines
+from teacher_cache.readers.lines import open_source, read_lines
 from teacher_cache.readers.media_items import MediaReader
 from teacher_cache.readers.messages import messages_row
 from teacher_cache.readers.openai_batch import BatchReader
@@ -44,11 +44,13 @@ def read_prompts(path: Path, task_name: str | None, settings: Mapping[str, objec
 
 
 def _format_of(path: Path) -> str:
-    # A pipe can be read only once, so it is JSON lines unseen.
-    head = _head(path) if path.is_file() else b""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return _JSON_LINES[0]  # a pipe can be read only once, so it is taken for these unseen
+    with open_source(path) as file:
+        head = file.read(64)
     found = next((suffix for first, suffix in _FIRST_BYTES.items() if head.startswith(first)), None)
     suffix = found or path.suffix.lower()
-    if suffix in (_PARQUET, *_DELIMITERS, *_JSON_LINES) or not path.is_file():
+    if suffix in (_PARQUET, *_DELIMITERS, *_JSON_LINES):
         return suffix
     if found:
         raise SourceError(f"{path} is compressed ({found}); unpack it first")
@@ -58,14 +60,6 @@ def _format_of(path: Path) -> str:
         f"{path}: {suffix or 'a name without an ending'} is no format that is read; "
         "give .jsonl, .csv, .tsv or .parquet"
     )
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(64)
-    except PermissionError:
-        raise SourceError(f"{path} cannot be read: permission denied; make it readable") from None
 
 
 def _read_lines_of_json(path: Path, gathering: Gathering, settings: Mapping[str, object]) -> Reading:
@@ -83,8 +77,7 @@ def _read_lines_of_json(path: Path, gathering: Gathering, settings: Mapping[str,
 
 
 def _written(path: Path) -> Iterable[tuple[int, str]]:
-    lines: Iterator[tuple[int, str]] = read_lines(path)
-    return ((number, text) for number, text in lines if text.strip())
+    return ((number, text) for number, text in read_lines(path) if text.strip())
 
 
 def _kind(first_line: str) -> str:
