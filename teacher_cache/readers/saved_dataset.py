@@ -136,13 +136,20 @@ class _Split:
 
 
 def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
-    for item in _json(folder / _STATE_NAME).get("_data_files", []):
-        path = folder / Path(item["filename"]).name
+    for path in _data_files(folder):
         try:
             yield from pa.ipc.open_stream(pa.memory_map(str(path)))
         except (pa.ArrowException, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise SourceError(f"{path} cannot be read: {reason}; save the dataset again") from None
+
+
+def _data_files(folder: Path) -> list[Path]:
+    found = _json(folder / _STATE_NAME)
+    try:
+        return [folder / Path(item["filename"]).name for item in found["_data_files"]]
+    except (KeyError, TypeError):
+        raise SourceError(f"{folder / _STATE_NAME} lists no data files; save the dataset again") from None
 
 
 def _json(path: Path) -> dict[str, Any]:
