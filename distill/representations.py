@@ -1,11 +1,12 @@
 """The teacher's representations on their way to the aligner: read by window, standardised, controlled.
 
-Letters: R rows of the split, W rows of a window, B batch, D width of the representation.
+Letters: R rows of the split, B batch, D width of the representation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from schemas.files import whole_file
 from schemas.manifest import STATS_NAME, digest_of
 
 Values = NDArray[np.floating]
+Pick = Callable[[NDArray[np.int64]], Values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +78,19 @@ class Representations:
     standardiser: Standardiser | None = None
     donor_R: NDArray[np.int64] | None = None
 
-    def window(self, groups: Sequence[int]) -> Values:
-        """As stored, (W, D), for the rows of some row groups in the order given."""
-        if self.donor_R is None:
-            return self.split.representations(groups)[0]
-        return _matrix(self.split)[self.donor_R[self.split.rows_of(groups)]]
+    def window(self, groups: Sequence[int]) -> Pick:
+        """Read some row groups; what comes back picks rows of them, (B,) to (B, D), as stored."""
+        if self.donor_R is not None:
+            matrix_RD, donor_R = _matrix(self.split), self.donor_R
+            return lambda rows_B: matrix_RD[donor_R[rows_B]]
+        parts = {group: self.split.representations(group)[0] for group in groups}
+        return partial(_picked, self.split, parts)
 
     def ready(self, values_BD: Values, place: tuple[int, int, int]) -> NDArray[np.float32]:
         """As the aligner reads them.
 
         Args:
-            values_BD: rows of a window.
+            values_BD: as stored.
             place: epoch, pass and batch, from which noise is drawn.
         """
         values = values_BD.astype(np.float32)
@@ -114,6 +118,20 @@ def representations_of(
     )
 
 
+def _picked(split: Split, parts: Mapping[int, Values], rows_B: NDArray[np.int64]) -> Values:
+    """Rows out of the arrays of several row groups: joined, they would stand in memory twice."""
+    if len(parts) == 1:
+        ((group, values),) = parts.items()
+        return values.take(rows_B - split.group_starts[group], axis=0)
+    groups_B, inside_B = split.places(rows_B)
+    first = next(iter(parts.values()))
+    values_BD = np.empty((len(rows_B), first.shape[1]), first.dtype)
+    for group, values in parts.items():
+        own_B = groups_B == group
+        values_BD[own_B] = values.take(inside_B[own_B], axis=0)
+    return values_BD
+
+
 def _matrix(split: Split) -> Values:
     """All representations of a split, memory-mapped: a shuffle asks for rows from anywhere."""
     path = (
@@ -130,9 +148,9 @@ def _matrix(split: Split) -> Values:
 
 
 def _write_matrix(split: Split, path: str) -> None:
-    first, _ = split.representations([0])
+    first, _ = split.representations(0)
     shape = (split.num_rows, first.shape[1])
     matrix = np.lib.format.open_memmap(path, mode="w+", dtype=first.dtype, shape=shape)
-    for group in range(split.num_groups):
-        matrix[split.rows_of([group])] = split.representations([group])[0]
+    for group, (start, end) in enumerate(pairwise(split.group_starts.tolist())):
+        matrix[start:end] = split.representations(group)[0]
     matrix.flush()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from distill.ahead import Once, in_order
 from distill.order import Order
-from distill.representations import Representations, Values
+from distill.representations import Pick, Representations
 from distill.split import Split
 from distill.tokens import Tokens
 from distill.view import Batch
@@ -58,25 +58,19 @@ class Stream:
     def _makers(self, epoch: int, passage: int, start: int) -> Iterator[Callable[[], Batch]]:
         number = start
         for window, batches in self.order.batches(epoch, passage, start):
-            groups = sorted(window.groups)
-            rows = self.split.rows_of(groups)
             # Read when its first batch is made, when the window before may already be forgotten.
-            values = Once(partial(self.representations.window, groups)) if self.representations else None
+            groups = sorted(window.groups)
+            pick = Once(partial(self.representations.window, groups)) if self.representations else None
             for rows_B in batches:
-                picked = np.searchsorted(rows, rows_B)
-                yield partial(self._batch, rows_B, picked, values, (epoch, passage, number))
+                yield partial(self._batch, rows_B, pick, (epoch, passage, number))
                 number += 1
 
     def _batch(
-        self,
-        rows_B: NDArray[np.int64],
-        picked_B: NDArray[np.int64],
-        values: Once[Values] | None,
-        place: tuple[int, int, int],
+        self, rows_B: NDArray[np.int64], pick: Once[Pick] | None, place: tuple[int, int, int]
     ) -> Batch:
         ready_BD = None
-        if self.representations is not None and values is not None:
-            ready_BD = self._to_device(self.representations.ready(values.get()[picked_B], place))
+        if self.representations is not None and pick is not None:
+            ready_BD = self._to_device(self.representations.ready(pick.get()(rows_B), place))
         tokens = {name: self._to_device(part) for name, part in self._pad(rows_B).items()}
         return Batch(rows_B, tokens, self._to_device(self.labels[rows_B]), ready_BD)
 

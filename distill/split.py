@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.cache import TeacherCache
@@ -88,32 +87,22 @@ class Split:
             return np.zeros(self.num_rows, bool)
         if all(file.taught == file.rows for file in manifest.files_of(self.name)):
             return np.ones(self.num_rows, bool)
-        return np.concatenate([self.representations([group])[1] for group in range(self.num_groups)])
+        return np.concatenate([self.representations(group)[1] for group in range(self.num_groups)])
 
-    def representations(self, groups: Sequence[int]) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-        """As stored, (rows, D), of some row groups in the order given, and which rows have one."""
-        first, taught = self._representations(*self._groups[groups[0]])
-        if len(groups) == 1:
-            return first, taught
-        # Filled group by group: joined at the end, all of them would stand in memory twice.
-        sizes = [int(np.diff(self.group_starts[group : group + 2])[0]) for group in groups]
-        values, present = np.empty((sum(sizes), first.shape[1]), first.dtype), np.empty(sum(sizes), bool)
-        values[: sizes[0]], present[: sizes[0]] = first, taught
-        del first
-        for group, end, size in zip(groups[1:], np.cumsum(sizes)[1:], sizes[1:], strict=True):
-            values[end - size : end], present[end - size : end] = self._representations(*self._groups[group])
-        return values, present
+    def representations(self, group: int) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+        """As stored, (rows, D), of a row group, and which of its rows have one."""
+        return representations(self.read(group, ["teacher_repr"]).column(0))
 
-    def _representations(
-        self, shard: pq.ParquetFile, group: int
-    ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    def read(self, group: int, columns: Sequence[str]) -> pa.Table:
+        """Some columns of a row group."""
+        shard, number = self._groups[group]
         with self._reading:
-            table = shard.read_row_group(group, columns=["teacher_repr"])
-        return representations(table.column(0))
+            return shard.read_row_group(number, columns=list(columns))
 
-    def rows_of(self, groups: Sequence[int]) -> NDArray[np.int64]:
-        """The rows of some row groups, in the order given."""
-        return np.concatenate([np.arange(*self.group_starts[group : group + 2]) for group in groups])
+    def places(self, rows_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The row group of each row, (B,), and its place in it, (B,)."""
+        groups_B = self.group_starts.searchsorted(rows_B, side="right") - 1
+        return groups_B, rows_B - self.group_starts[groups_B]
 
     def example_ids(self, rows: NDArray[np.int64]) -> list[str]:
         """Ids of some rows."""

@@ -38,10 +38,11 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
-        self._columns = {
-            name: [_flat(batch.column(name)) for batch in batches]
-            for name in reader.schema.names
-            if name != "id_hash"
+        names = [name for name in reader.schema.names if name != "id_hash"]
+        self._values = {name: [batch.column(name).values.to_numpy() for batch in batches] for name in names}
+        self._offsets = {
+            name: np.concatenate([batch.column(name).offsets.to_numpy() for batch in batches])
+            for name in names
         }
         self._id_hashes = [batch.column("id_hash").to_numpy() for batch in batches]
         self._starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
@@ -49,14 +50,13 @@ class Tokens:
     @property
     def names(self) -> tuple[str, ...]:
         """What the file holds of each row: `input_ids`, and `token_type_ids` for pairs."""
-        return tuple(self._columns)
+        return tuple(self._values)
 
     @cached_property
     def lengths(self) -> NDArray[np.int32]:
         """Tokens of each row."""
-        return np.concatenate([np.diff(offsets) for _, offsets in self._columns["input_ids"]]).astype(
-            np.int32
-        )
+        ends = self._starts[1:] + np.arange(1, len(self._starts))
+        return np.delete(np.diff(self._offsets["input_ids"]), ends[:-1] - 1)
 
     @cached_property
     def id_hashes(self) -> NDArray[np.uint64]:
@@ -65,16 +65,16 @@ class Tokens:
 
     def rows(self, name: str, rows: NDArray[np.int64]) -> list[NDArray[np.int32]]:
         """One column of some rows, each as a view of the file."""
-        groups = np.searchsorted(self._starts, rows, side="right") - 1
-        column, inside = self._columns[name], rows - self._starts[groups]
+        groups = self._starts.searchsorted(rows, side="right") - 1
+        # A group has one offset more than rows.
+        firsts = rows + groups
+        values, offsets = self._values[name], self._offsets[name]
         return [
-            column[group][0][column[group][1][row] : column[group][1][row + 1]]
-            for group, row in zip(groups.tolist(), inside.tolist(), strict=True)
+            values[group][start:end]
+            for group, start, end in zip(
+                groups.tolist(), offsets[firsts].tolist(), offsets[firsts + 1].tolist(), strict=True
+            )
         ]
-
-
-def _flat(column: pa.ListArray) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    return column.values.to_numpy(), column.offsets.to_numpy()
 
 
 def cache_folder() -> Path:

@@ -168,7 +168,10 @@ def representations(column: pa.ChunkedArray | pa.Array) -> tuple[NDArray[np.floa
     Returns:
         Values (R, d), meaningless where absent, and a mask (R,) that is true where a row has one.
     """
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = column
+    if isinstance(column, pa.ChunkedArray):
+        # Joining copies, one chunk too.
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     width = array.type.list_size
     span = slice(array.offset * width, (array.offset + len(array)) * width)
     values = array.values.to_numpy(zero_copy_only=False)[span]

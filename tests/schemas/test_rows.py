@@ -88,6 +88,8 @@ def test_representations_are_one_array_with_a_mask(rows: list[Row]) -> None:
     table = pa.Table.from_batches([encode(rows, arrow_schema(_manifest()))])
     values_Rd, present_R = representations(table["teacher_repr"])
 
+    stored = table["teacher_repr"].chunk(0).values.to_numpy(zero_copy_only=False)
+    assert np.shares_memory(values_Rd, stored) or not rows
     assert values_Rd.shape == (len(rows), WIDTH)
     for value, present, row in zip(values_Rd, present_R, rows, strict=True):
         given_repr = None if row.answer is None else row.answer.repr
