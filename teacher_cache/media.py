@@ -5,6 +5,7 @@ Nothing here ends a run: what is wrong with a file is a `MediaError`, whose mess
 
 import hashlib
 import io
+import re
 import threading
 import warnings
 from base64 import b64encode
@@ -24,6 +25,8 @@ INLINE_FOLDER = "inline"
 # The path of a data URI whose bytes cannot be had begins so, and goes on with a digest of its text.
 UNDECODABLE = "data:undecodable,"
 MAX_PIXELS = 64_000_000
+# Of what Pillow reads, those that decode by themselves: for EPS it would start Ghostscript.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # Pillow's warning can be caught only by changing filters that all threads share.
 _OPENING = threading.Lock()
 
@@ -112,13 +115,14 @@ class MediaSource:
             root = self.root.resolve()
             file = (root / path).resolve()
             if not file.is_relative_to(root):
-                raise MediaError(f"{_short(path)} is outside the folder of its source, {self.root}")
+                raise MediaError(f"{_short(path)} is outside the folder of its source")
             if not file.exists():
                 raise MediaError(f"{_short(path)} is not there")
             if not file.is_file():
                 raise MediaError(f"{_short(path)} is no regular file")
         except (OSError, ValueError, RuntimeError) as error:  # name too long, a NUL, a ring of links
-            raise MediaError(f"{_short(path)} cannot be read: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+            raise MediaError(f"{_short(path)} cannot be read: {reason}") from None
         return file
 
 
@@ -133,13 +137,18 @@ def _opened(path: str, data: bytes) -> tuple["Image", str]:
     try:
         with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
         if image.width * image.height <= MAX_PIXELS:
-            mime_type = image.get_format_mimetype() or "application/octet-stream"
-            return ImageOps.exif_transpose(image).convert("RGB"), mime_type
+            # What a telephone takes is a JPEG with a second picture behind it; nobody knows its own name.
+            mime_type = "image/jpeg" if image.format == "MPO" else image.get_format_mimetype() or "image/*"
+            # A palette with transparency goes to RGB by way of RGBA, or Pillow warns.
+            through = image.convert("RGBA") if "transparency" in image.info else image
+            return ImageOps.exif_transpose(through).convert("RGB"), mime_type
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pass
     # Pillow's decoders raise whatever they stumble over: struct.error, SyntaxError, IndexError and more.
     except Exception as error:  # noqa: BLE001
-        raise MediaError(f"{_short(path)} is no picture that can be read: {error}") from None
+        # Their messages may show an address in memory, and an error row must not differ from run to run.
+        reason = re.sub(r"<[^>]*>", "the file", str(error))
+        raise MediaError(f"{_short(path)} is no picture that can be read: {reason[:200]}") from None
     raise MediaError(f"{_short(path)} has more than {MAX_PIXELS // 1_000_000} million pixels")

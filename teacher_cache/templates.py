@@ -42,7 +42,9 @@ def _checked(template: str, task: TaskSpec) -> str:
         raise ConfigError(
             f"--template {template!r}: the field {altered[0]} has a format; write it as {{{altered[0]}}}"
         )
-    names = {name for _, name, _, _ in fields}
+    names = {name or "" for _, name, _, _ in fields}
+    if inside := [name for name in names if "." in name or "[" in name]:
+        raise ConfigError(f"--template {template!r}: {{{inside[0]}}} is a part of a field; name a whole one")
     if task.fields and not names <= set(task.fields):
         raise ConfigError(_without_fields(template, task))
     return template
@@ -78,7 +80,7 @@ def fill(template: str | None, task: TaskSpec, example: Example) -> str:
         return task.prompt(example)
     try:
         return template.format_map(example.fields)
-    except (KeyError, AttributeError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError) as error:
         raise SourceError(
             f"example {example.id}: --template {template!r} cannot be filled: {error!r}"
         ) from None
