@@ -1,11 +1,14 @@
 """The plan: every row in order, with its prompt, cut into shards."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import ConfigError, SourceError
+from schemas.tasks import TASKS
 from teacher_cache.config import CacheConfig
 from teacher_cache.plan import Plan, make_plan
 
@@ -14,6 +17,12 @@ Prompts = Callable[..., Path]
 
 def plan(file: Path, **options: object) -> Plan:
     return make_plan(CacheConfig(model="none", prompts=file, **options))
+
+
+def lines(folder: Path, *rows: object) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 def test_shards_cover_every_row_once_in_order(prompts: Prompts) -> None:
@@ -35,6 +44,69 @@ def test_the_digest_sees_prompt_label_and_order(prompts: Prompts) -> None:
 
     assert len(digests) == 4
     assert plan(prompts(10)).prompts_digest() in digests
+
+
+def test_the_digest_of_rows_without_conversations_is_what_it_always_was(prompts: Prompts) -> None:
+    media = [{"path": "a.png", "sha256": "00"}]
+    digest = "ff500c6fcc62cee6cf61028656127eb222a30f61ced0e06fa537b32225d03c5a"
+
+    assert plan(prompts(10, media=media)).prompts_digest() == digest
+
+
+def test_the_digest_tells_a_conversation_from_a_prompt_of_its_text(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
+    talk = plan(lines(tmp_path, {"example_id": "a", "messages": turns}))
+    text = plan(lines(tmp_path, {"example_id": "a", "prompt": talk.examples[0].prompt}))
+
+    assert text.examples[0].prompt == talk.examples[0].prompt
+    assert text.prompts_digest() != talk.prompts_digest()
+
+
+def test_files_are_hashed_and_bad_ones_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    media = ["a.png", {"path": "a.png", "sha256": "AB"}, "none.png", "../x.png", "https://x/y.png"]
+    (example,) = plan(lines(tmp_path, {"example_id": "a", "prompt": "?", "media": media})).examples
+
+    digest = hashlib.sha256(b"a").hexdigest()
+    assert [item.sha256 for item in example.media] == [digest, "ab", "", "", ""]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_source_of_media_is_the_folder_of_the_file(tmp_path: Path, allowed: bool) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    made = plan(
+        lines(tmp_path, {"example_id": "a", "prompt": "?", "media": ["a.png"]}), allow_remote_media=allowed
+    )
+
+    assert made.media.load(made.examples[0].media[0]) == b"a"
+    assert made.media.allow_remote is allowed
+
+
+def test_a_template_by_name_by_default_and_by_text(prompts: Prompts) -> None:
+    instruction = TASKS["movie-sentiment"].templates["instruction"]
+    config = CacheConfig(model="none", prompts=prompts(1))
+
+    made = make_plan(config, "instruction")
+    assert made.template == plan(prompts(1), template="instruction").template == instruction
+    assert made.examples[0].prompt == instruction.replace("{text}", "Sentence number 0, .")
+    assert make_plan(config).template is None
+    assert plan(prompts(1), template="{text}!").template == "{text}!"
+
+
+def test_two_system_messages_are_one_too_many(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
+    path = lines(tmp_path, {"example_id": "a", "messages": turns})
+
+    with pytest.raises(SourceError, match=r"example a has a system message and --system gives another"):
+        plan(path, system="Be brief.")
+
+
+def test_what_batch_lines_say_is_compared_with_the_options(tmp_path: Path) -> None:
+    path = lines(tmp_path, {"custom_id": "a", "body": {"model": "m", "prompt": "?", "max_tokens": 9}})
+
+    assert plan(path, max_tokens=9).notices == ("model m of the batch lines gives way to --model",)
+    with pytest.raises(SourceError, match=r"line 1: max_tokens 9, --max-tokens is 8; make them equal"):
+        plan(path, max_tokens=8)
 
 
 def test_a_rows_own_prompt_goes_before_the_template(prompts: Prompts) -> None:
