@@ -19,7 +19,13 @@ from teacher_cache.loop import Loop
 from teacher_cache.plan import Plan, ShardPlan, make_plan
 from teacher_cache.projection import project
 from teacher_cache.reuse import check_reusable, copy_answers
-from teacher_cache.settings import concurrency_of, make_request, make_settings, resolved_store
+from teacher_cache.settings import (
+    concurrency_of,
+    default_template,
+    make_request,
+    make_settings,
+    resolved_store,
+)
 from teacher_cache.spending import make_spending
 from teacher_cache.statistics import has_statistics
 from teacher_cache.teachers import Backend, Teacher, find_backend
@@ -37,7 +43,9 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
     """
     backend, name, model = find_backend(config.model)
     store = resolved_store(config, backend, name)
-    plan = make_plan(config)
+    plan = make_plan(config, default_template(backend, store))
+    for notice in plan.notices:
+        say(notice, quiet=config.quiet)
     settings = make_settings(config, plan, backend, name=name, model=model, store=store)
     teacher = backend.make(settings)
     wanted = CacheManifest(teacher=teacher.identity, request=make_request(config, plan, settings, backend))

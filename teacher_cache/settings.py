@@ -10,6 +10,7 @@ from schemas.manifest import Plain, Request
 from schemas.topk import MAX_DRAWS
 from teacher_cache.config import CacheConfig
 from teacher_cache.plan import Plan
+from teacher_cache.scoring import score_identity
 from teacher_cache.teachers import Backend
 from teacher_cache.teachers.teacher import (
     WHOLE_VOCABULARY,
@@ -18,6 +19,7 @@ from teacher_cache.teachers.teacher import (
     Service,
     TeacherSettings,
 )
+from teacher_cache.templates import PLAIN
 
 # The option, and the field of `Generation` that it fills.
 _GENERATION = {
@@ -43,6 +45,11 @@ def resolved_store(config: CacheConfig, backend: Backend, name: str) -> tuple[st
         known = ", ".join(backend.signals) or "nothing"
         raise ConfigError(f"--store {','.join(store)}: the backend {name} gives {known}, not {wrong[0]}")
     return tuple(store)
+
+
+def default_template(backend: Backend, store: tuple[str, ...]) -> str:
+    """A teacher that writes is asked a question; one that only represents is given the text (method, 12)."""
+    return "instruction" if backend.generates and {"text", "logprobs"} & set(store) else PLAIN
 
 
 def make_settings(
@@ -92,14 +99,12 @@ def concurrency_of(config: CacheConfig, backend: Backend) -> int:
 
 def make_request(config: CacheConfig, plan: Plan, settings: TeacherSettings, backend: Backend) -> Request:
     """What is asked, as the manifest keeps it."""
-    parameters: dict[str, Plain] = {} if config.template is None else {"template": config.template}
+    parameters: dict[str, Plain] = {"template": plan.template}
     stores_entries = "logprobs" in settings.store
     if backend.generates and {"text", "logprobs"} & set(settings.store):
         kept = ("system",) if config.score is not None else tuple(_GENERATION.values())
         parameters |= {name: value for name, value in asdict(settings.generation).items() if name in kept}
     if config.score is not None:
-        from teacher_cache.scoring import score_identity
-
         parameters["score"] = score_identity(config.score)
     if stores_entries:
         drawn = settings.entries.codec == "sampled"

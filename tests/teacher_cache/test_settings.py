@@ -12,6 +12,7 @@ from schemas.codec import CODECS
 from schemas.errors import ConfigError
 from schemas.manifest import read_manifest
 from schemas.rows import decode
+from schemas.tasks import TASKS
 from teacher_cache.config import CacheConfig
 
 Run = Callable[..., dict[str, Any]]
@@ -24,6 +25,7 @@ def test_what_changes_answers_is_in_the_manifest(prompts: Prompts, run: Run, tmp
     request = read_manifest(tmp_path / "cache").request
     assert request.codec == "packed"
     assert request.parameters == {
+        "template": TASKS["movie-sentiment"].templates["instruction"],
         "system": "Be brief.",
         "max_tokens": 7,
         "temperature": 0.0,
@@ -33,6 +35,23 @@ def test_what_changes_answers_is_in_the_manifest(prompts: Prompts, run: Run, tmp
         "top_p": 1.0,
         "min_k": 1,
     }
+
+
+def test_a_teacher_that_writes_is_asked_a_question_and_one_that_represents_is_given_the_text(
+    prompts: Prompts, run: Run, tmp_path: Path
+) -> None:
+    run(prompts(10), store=("text",), out=tmp_path / "written")
+    run(prompts(10), store=("text",), template="plain", out=tmp_path / "plain")
+    run(prompts(10), store=("repr",), out=tmp_path / "represented")
+
+    first = {name: next(iter(first_prompts(tmp_path / name))) for name in ("written", "plain", "represented")}
+    assert first["written"].startswith("Is this sentence of a film review negative or positive?")
+    assert first["plain"] == first["represented"] == "Sentence number 0, ."
+
+
+def first_prompts(folder: Path) -> list[str]:
+    ((_, shard),) = open_cache(folder).shards("train")
+    return shard.read(columns=["prompt"]).column("prompt").to_pylist()
 
 
 def test_a_representation_depends_on_none_of_it(prompts: Prompts, run: Run, tmp_path: Path) -> None:
