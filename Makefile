@@ -9,6 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH := $(shell grep '^torch==' constraints.txt)
+# vLLM wants an older numpy than the rest, and its builds for a CPU must not meet the packages that a GPU needs.
+VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+VLLM_READY := $(VLLM_VENV)/.ready
 
 TASK := movie-sentiment
 TEACHER := speech:hibari+whisper-tiny.en
@@ -16,10 +20,10 @@ SHARDS := data/shards/$(TASK)/speech-hibari-whisper-tiny.en
 RESULTS := data/results/$(TASK)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv data demo test check bench clean
+.PHONY: help venv data demo test vllm-env test-vllm check bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) ## make .venv with everything of constraints.txt in it
 
@@ -45,6 +49,19 @@ demo: data ## both stages on real data: cache a teacher, train three students, c
 test: data ## run the whole test suite
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal
 
+vllm-env: $(VLLM_READY) ## make .venv-vllm, where vLLM runs on a CPU (2 GB)
+
+# The list names every package, so that no resolver is asked (--no-deps).
+$(VLLM_READY): pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(VLLM_BIN)/python -m pip install --no-deps -r constraints-vllm.txt
+	$(VLLM_BIN)/python -m pip install --no-deps -e .
+	@touch $@
+
+test-vllm: data $(VLLM_READY) ## run the tests that need vLLM, in .venv-vllm
+	@$(VLLM_BIN)/python -m pytest -m vllm
+
 check: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -54,6 +71,6 @@ check: $(READY) ## formatting, lint, types, import rules
 bench: data ## measure the claims of docs/benchmarks.md (ONLY="NAME ..." for some)
 	$(BIN)/python -m benchmarks $(ONLY)
 
-clean: ## remove .venv and the tools' caches; what was fetched, cached or trained stays
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove both environments and the tools' caches; what was fetched, cached or trained stays
+	rm -rf $(VENV) $(VLLM_VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find schemas teacher_cache distill benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

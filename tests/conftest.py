@@ -9,6 +9,7 @@ os.environ.update(
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,12 @@ def fetched() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a device where there is none; torch is asked only if some test wants to know."""
+    """Skip what needs vLLM or a device where there is none; torch is asked only if some test wants to know."""
+    if find_spec("vllm") is None:
+        skip = pytest.mark.skip(reason="no vLLM in this environment; make test-vllm runs it in its own")
+        for item in items:
+            if item.get_closest_marker("vllm"):
+                item.add_marker(skip)
     on_device = [item for item in items if item.get_closest_marker("gpu")]
     if on_device and not _has_cuda():
         for item in on_device:
