@@ -58,7 +58,13 @@ def test_a_budget_stops_before_it_is_passed_and_a_higher_one_goes_on(
     prompts: Callable[..., Path], run: Callable[..., Any], prices: Path, tmp_path: Path, teachers: list[Any]
 ) -> None:
     # What a row may cost at most is far above what it does: 1,000 bytes and 20 tokens.
-    given = {"price_file": prices, "store": ("text",), "max_tokens": 20, "batch_size": 1}
+    given = {
+        "price_file": prices,
+        "store": ("text",),
+        "template": "plain",
+        "max_tokens": 20,
+        "batch_size": 1,
+    }
     with pytest.raises(TeacherError, match=r"--max-cost 0.0015 EUR: 0.0004 are spent on 19 of 40 rows"):
         run(prompts(40), max_cost=0.0015, **given)
     before = teachers[-1].asked
