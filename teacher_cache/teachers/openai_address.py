@@ -1,0 +1,125 @@
+"""Where a service is, and the key to it, which nothing that is written or said may show."""
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+from schemas.errors import ConfigError, TeacherError
+
+OPENAI_HOST = "api.openai.com"
+_OPENAI_URL = f"https://{OPENAI_HOST}/v1"
+_HIDDEN = "[key]"
+# So many characters of a key give something of it away; fewer stand in ordinary words.
+_TELLING = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a service is.
+
+    Attributes:
+        base_url: with the version, without a slash at its end.
+        host: name of the machine.
+        is_local: whether it is this machine.
+    """
+
+    base_url: str
+    host: str
+    is_local: bool
+
+    @classmethod
+    def parse(cls, base_url: str | None) -> Self:
+        """Check a base URL; None is the library's default, OPENAI_BASE_URL or OpenAI's own.
+
+        Raises:
+            ConfigError: it is no http(s) URL, or it carries a password or a query.
+        """
+        url = (base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL).strip()
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            parts, host = None, None
+        if parts is None or parts.scheme not in ("http", "https") or not host:
+            # What was given may hold a password in a place where it cannot be found, so it is not repeated.
+            raise ConfigError("--base-url is no URL of a service; give one such as http://localhost:8000/v1")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ConfigError(
+                f"--base-url of {host} carries a user, a query or a fragment; give scheme, host and path "
+                "alone, and the key in the variable that --api-key-env names"
+            )
+        return cls(url.rstrip("/"), host, _is_loopback(host))
+
+    @property
+    def name(self) -> str:
+        """For the identity: the host, or `local`; a server may come back on another port."""
+        return "local" if self.is_local else self.host
+
+    @property
+    def root(self) -> str:
+        """The URL above the version."""
+        return re.sub(r"/v\d+$", "", self.base_url)
+
+    def at(self, path: str) -> str:
+        """The URL of something that is not below the version."""
+        return self.root + path
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Key:
+    """A key from the environment.
+
+    Attributes:
+        variable: that holds it.
+        value: empty where there is none and none is needed.
+    """
+
+    variable: str
+    value: str
+
+    @classmethod
+    def read(cls, variable: str, address: Address) -> Self:
+        """Take the key from the environment; a server on this machine needs none.
+
+        Raises:
+            TeacherError: there is none, or it cannot be one.
+        """
+        value = os.environ.get(variable, "").strip()
+        if not value and not address.is_local:
+            raise TeacherError(
+                f"{address.host} needs a key, the environment has none in {variable}; "
+                f"set {variable}, or name another variable with --api-key-env"
+            )
+        if not all("!" <= character <= "~" for character in value):
+            raise TeacherError(
+                f"the key in {variable} holds a blank or a character that no key has; set it again"
+            )
+        return cls(variable, value)
+
+    def scrub(self, text: str) -> str:
+        """Take the key, and any telling part of it, out of a text."""
+        # Services show the two ends of a refused key around a row of stars.
+        text = re.sub(r"[^\s:]*\*{3,}[^\s.,;]*", _HIDDEN, text)
+        if len(self.value) < _TELLING:
+            return re.sub(rf"(?<!\w){re.escape(self.value)}(?!\w)", _HIDDEN, text) if self.value else text
+        starts = range(len(self.value) - _TELLING + 1)
+        parts = "|".join(sorted({re.escape(self.value[start : start + _TELLING]) for start in starts}))
+        shown = {match.start(1) for match in re.finditer(f"(?=({parts}))", text)}
+        marked = "".join(
+            "\0" if any(start in shown for start in range(place - _TELLING + 1, place + 1)) else character
+            for place, character in enumerate(text)
+        )
+        return re.sub(r"\S*\0+\S*", _HIDDEN, marked)
