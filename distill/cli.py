@@ -27,16 +27,32 @@ from schemas.console import read_config_file, run_command, say, show_json
 DEFAULT_STUDENT = "data/models/minilm"
 
 
+class _PathType(click.Path):
+    """A path that was given: "" would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty; give a path, or leave the option out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_PATH = _PathType(path_type=Path)
+
+
 def _choice(values: Any) -> click.Choice:
     return click.Choice([str(value) for value in values])
 
 
-@click.command(context_settings={"show_default": True})
-@click.option("--shards", type=click.Path(path_type=Path), required=True, help="Folder of a teacher cache.")
-@click.option("--student", default=DEFAULT_STUDENT, help="Folder of a model, or a hub name.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder to write. [default: data/results/TASK/RUN]"
+@click.command(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "show_default": True,
+    }
 )
+@click.option("--shards", type=_PATH, required=True, help="Folder of a teacher cache.")
+@click.option("--student", default=DEFAULT_STUDENT, help="Folder of a model, or a hub name.")
+@click.option("--out", type=_PATH, help="Folder to write. [default: data/results/TASK/RUN]")
 @click.option("--method", type=_choice(METHODS), default="armada", help="How to train.")
 @click.option("--manifold", type=_choice(MANIFOLDS), help="Manifold loss. [default: euclid]")
 @click.option(
@@ -77,12 +93,16 @@ def _choice(values: Any) -> click.Choice:
 )
 @click.option("--evaluate-only", is_flag=True, help="Measure a finished run's student again on --split.")
 @click.option("--split", default="validation", help="Split that --evaluate-only reads.")
-@click.option(
-    "--predict", type=click.Path(path_type=Path), help="Answer for a JSONL, CSV or Parquet file's rows."
-)
+@click.option("--predict", type=_PATH, help="Answer for a JSONL, CSV or Parquet file's rows.")
 @click.option("--loader-workers", type=click.IntRange(min=0), default=0, help="Threads that prepare batches.")
 @click.option(
-    "--config", callback=read_config_file, is_eager=True, expose_value=False, help="TOML file; flags win."
+    "--config",
+    type=_PATH,
+    is_eager=True,
+    expose_value=False,
+    callback=read_config_file,
+    metavar="FILE.toml",
+    help="Options from a file; flags win.",
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
@@ -108,7 +128,7 @@ def distill(
     command asks the finished run's student.
     """
     session = Session(resume=resume, every=every_of(checkpoint_every), loader_workers=loader_workers)
-    from distill.store import default_folder, finished
+    from distill.store import default_folder, finished, lost
     from distill.weights import digest_of_student
     from schemas.cache import open_cache
 
@@ -116,6 +136,7 @@ def distill(
     run = resolve(
         {"task": _trainable_task(cache.manifest.request.task), **options}, cache.manifest.teacher.modality
     )
+    _refuse_untaught(run, cache)
     digest = digest_of_run(run, cache.manifest.digest, digest_of_student(run.student))
     folder = out or default_folder(run, digest)
     result = finished(folder, digest)
@@ -130,9 +151,9 @@ def distill(
             as_json=as_json,
         )
         return
-    say(
-        f"{folder}: {'finished already' if result else f'training {run.label}, seed {run.seed}'}", quiet=quiet
-    )
+    doing = "finished already" if result else f"training {run.label}, seed {run.seed}"
+    again = f": {gone[0]} of the finished run is gone" if (gone := lost(folder)) else ""
+    say(f"{folder}: {doing}{again}", quiet=quiet)
     if result is None:
         result = _train(run, shards, folder, digest, session, quiet=quiet)
     main_metrics = ", ".join(f"{name} {value:.3f}" for name, value in result.metrics["student"].items())
@@ -154,12 +175,12 @@ def _ask_again(
     as_json: bool,
 ) -> None:
     """Measure a finished run's student on a split, or let it answer for a file, or both."""
+    from distill.store import lost
     from schemas.errors import ResultError
 
     if result is None:
-        raise ResultError(
-            f"{folder}: no finished run to ask; run the same command without --predict and --evaluate-only"
-        )
+        found = f"{gone[0]} is gone" if (gone := lost(folder)) else "no finished run to ask"
+        raise ResultError(f"{folder}: {found}; run the same command without --predict and --evaluate-only")
     from distill.again import measure_again, predict
 
     summary: dict[str, Any] = {"folder": str(folder)}
@@ -203,6 +224,16 @@ def _train(run: RunConfig, shards: Path, folder: Path, digest: str, session: Ses
         from distill.trainer import fit
 
         return fit(run, cache, folder, quiet=quiet, session=session)
+
+
+def _refuse_untaught(run: RunConfig, cache: Any) -> None:
+    from schemas.errors import CacheError
+
+    if run.distillation and not cache.manifest.stores_repr:
+        raise CacheError(
+            f"{cache.folder} keeps no representations of its teacher, --method {run.method} needs them; "
+            "give another cache, or --method undistilled"
+        )
 
 
 def _trainable_task(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from distill.config import RunConfig, options_of
+from distill.config import METHODS, RunConfig, options_of
 from schemas.errors import LockedError, ResultError
 from schemas.files import write_text
 from schemas.result import RESULT_NAME, RunResult, read_result
@@ -16,7 +16,14 @@ from schemas.result import RESULT_NAME, RunResult, read_result
 CONFIG_NAME, LOCK_NAME, CHECKPOINT_NAME = "config.toml", ".lock", "checkpoint"
 # A run has begun where its log or a checkpoint stands: one that was refused before leaves its settings alone.
 _STARTED = ("metrics.jsonl", CHECKPOINT_NAME)
-_LEFT_BEHIND = ("student", "predictions.parquet")
+# What a result speaks of; each pattern must be met by a file with something in it.
+_LEFT_BEHIND = (
+    "student/config.json",
+    "student/*.safetensors",
+    "student/tokenizer.json",
+    "predictions.parquet",
+)
+_LEFT_BY_DISTILLATION = ("aligner.safetensors",)
 
 
 def default_folder(run: RunConfig, digest: str) -> Path:
@@ -37,8 +44,7 @@ def finished(folder: Path, digest: str) -> RunResult | None:
     if (folder / RESULT_NAME).exists():
         result = read_result(folder)
         _refuse_another(folder, result.config_hash, digest)
-        if not all((folder / name).exists() for name in _LEFT_BEHIND):
-            # The result stands, what it speaks of is gone: the run is made again.
+        if lost(folder):
             return None
         # Left where a kill came between the result and the end.
         shutil.rmtree(folder / CHECKPOINT_NAME, ignore_errors=True)
@@ -51,6 +57,15 @@ def finished(folder: Path, digest: str) -> RunResult | None:
             f"--out {folder} holds {foreign[0]}, which is no run of distill; give an empty folder"
         )
     return None
+
+
+def lost(folder: Path) -> list[str]:
+    """What a result in a folder speaks of and is no longer there: that run is to be made again."""
+    if not (folder / RESULT_NAME).exists():
+        return []
+    distilled = METHODS[read_result(folder).config["method"]].distils
+    wanted = (*_LEFT_BEHIND, *(_LEFT_BY_DISTILLATION if distilled else ()))
+    return [name for name in wanted if not any(path.stat().st_size for path in folder.glob(name))]
 
 
 def _first_line(path: Path) -> str:
@@ -84,7 +99,7 @@ def claimed(folder: Path, run: RunConfig, digest: str) -> Generator[None]:
         LockedError: another process trains there.
         ResultError: the folder holds another run, or something that is no run.
     """
-    finished(folder, digest)
+    result = finished(folder, digest)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK_NAME).open("a+") as lock:
         try:
@@ -98,6 +113,9 @@ def claimed(folder: Path, run: RunConfig, digest: str) -> Generator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         write_text(folder / CONFIG_NAME, as_toml(run, digest))
+        if result is None:
+            # Of a run that has lost what it left: a kill from here on must not leave it standing.
+            (folder / RESULT_NAME).unlink(missing_ok=True)
         yield
         (folder / LOCK_NAME).unlink()
 

@@ -46,6 +46,8 @@ def test_help_answers_at_once(distill: Command) -> None:
     done = distill("--help")
     assert done.returncode == 0
     assert "--manifold-dim" in done.stdout
+    assert "--config FILE.toml" in done.stdout
+    assert distill("-h").stdout == done.stdout
     assert time.perf_counter() - started < 2, "wanted half a second; four times that on a busy machine"
 
 
@@ -77,6 +79,11 @@ def test_a_run_is_made_once(distill: Command, tmp_path: Path) -> None:
     student = json.loads(measured.stdout)["evaluated"]["validation"]
     assert student == pytest.approx(summary["metrics"]["student"])
     refused(distill("--seed", "1", "--predict", "x.csv"), 1, "no finished run", "without --predict")
+    (folder / "aligner.safetensors").unlink()
+    config = ("--config", str(folder / "config.toml"))
+    refused(distill(*config, "--evaluate-only"), 1, "aligner.safetensors is gone", "without --predict")
+    assert "aligner.safetensors of the finished run is gone" in distill(*config).stderr
+    assert (folder / "aligner.safetensors").exists()
     refused(distill("--out", str(folder), "--seed", "1"), 1, str(folder), "give another --out")
 
 
@@ -94,6 +101,8 @@ def test_a_finished_run_is_found_without_torch(tmp_path: Path) -> None:
         (["--student", "no/such/place"], 1, ["no/such/place", "make data"]),
         (["--shards", "nowhere"], 1, ["nowhere", "cache-teacher"]),
         (["--config", "missing.toml"], 2, ["missing.toml"]),
+        (["--shards", ""], 2, ["'--shards'", "it is empty; give a path"]),
+        (["--out", ""], 2, ["'--out'", "it is empty; give a path, or leave the option out"]),
     ],
 )
 def test_wrong_use_is_one_line(distill: Command, arguments: list[str], status: int, parts: list[str]) -> None:
@@ -108,6 +117,14 @@ def test_a_cache_that_is_not_whole_is_refused(
     manifest["files"].pop()
     (folder / "manifest.json").write_text(json.dumps(manifest))
     refused(distill("--shards", str(folder)), 1, "40 of 48 rows")
+
+
+def test_a_cache_without_representations_is_refused_before_anything_begins(
+    distill: Command, make_cache: Callable[..., TeacherCache], tmp_path: Path
+) -> None:
+    folder = make_cache(tmp_path / "bare", train=40, validation=8, width=None).folder
+    refused(distill("--shards", str(folder), "--out", "run"), 1, "keeps no representations", "undistilled")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_with_something_else_is_left_alone(distill: Command, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
-from distill.config import resolve
-from distill.store import claimed, default_folder, finished
+from distill.config import options_of, resolve
+from distill.store import claimed, default_folder, finished, lost
 from schemas.errors import LockedError, ResultError, StudentError
+from schemas.manifest import TeacherIdentity
+from schemas.result import CacheOrigin, RunResult, write_result
 
 RUN = resolve({"task": "movie-sentiment", "student": "somewhere"}, "audio")
 DIGEST, OTHER = "a" * 64, "b" * 64
@@ -58,3 +61,67 @@ def test_a_damaged_configuration_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(ResultError, match=r"config\.toml cannot be read"):
         finished(tmp_path, DIGEST)
+
+
+FILES = (
+    *("student/config.json", "student/model.safetensors", "student/tokenizer.json"),
+    *("predictions.parquet", "aligner.safetensors"),
+)
+
+
+def made(folder: Path) -> RunResult:
+    """A finished run, as far as its folder tells."""
+    teacher = TeacherIdentity(backend="test", name="numbers", revision="1", modality="audio")
+    result = RunResult(
+        config=options_of(RUN),
+        config_hash=DIGEST,
+        cache=CacheOrigin(name="cache", digest="d", teacher=teacher, rows=100),
+        protocol="held-out",
+        metrics={"student": {"accuracy": 0.8}},
+        selection={},
+        num_rows={},
+        num_parameters={},
+        seconds={},
+        peak_memory_bytes={},
+        versions={},
+        device="cpu",
+    )
+    (folder / "student").mkdir()
+    for name in FILES:
+        (folder / name).write_text("something")
+    write_result(folder, result)
+    return result
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("emptied", [True, False])
+def test_a_run_that_lost_what_it_left_is_made_again(tmp_path: Path, name: str, emptied: bool) -> None:
+    result = made(tmp_path)
+    assert (finished(tmp_path, DIGEST), lost(tmp_path)) == (result, [])
+    if emptied:
+        (tmp_path / name).write_text("")
+    else:
+        (tmp_path / name).unlink()
+    assert finished(tmp_path, DIGEST) is None
+    assert [one.rpartition(".")[2] for one in lost(tmp_path)] == [name.rpartition(".")[2]]
+    with pytest.raises(ResultError, match="holds the run aaaaaaaa"):
+        finished(tmp_path, OTHER)
+    with pytest.raises(KeyboardInterrupt), claimed(tmp_path, RUN, DIGEST):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "run.json").exists(), "a kill while it is made again leaves no finished run"
+
+
+def test_a_deleted_student_is_made_again(tmp_path: Path) -> None:
+    made(tmp_path)
+    shutil.rmtree(tmp_path / "student")
+    assert finished(tmp_path, DIGEST) is None
+    (tmp_path / "student").mkdir()
+    assert finished(tmp_path, DIGEST) is None
+
+
+def test_an_undistilled_run_has_no_aligner_to_lose(tmp_path: Path) -> None:
+    result = made(tmp_path)
+    (tmp_path / "aligner.safetensors").unlink()
+    plain = result.model_copy(update={"config": {**result.config, "method": "undistilled"}})
+    write_result(tmp_path, plain)
+    assert finished(tmp_path, DIGEST) == plain
