@@ -1,13 +1,15 @@
-"""Prompts side by side: the tensors that one pass of a local model reads.
+"""The tensors that a local model reads, prompts side by side, and what is made of those that it gives.
 
-Letters: B prompts, P tokens of the longest prompt, A of the longest answer.
+Letters: B prompts, P tokens of the longest prompt, A of the longest answer, T tokens, V vocabulary.
 """
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from teacher_cache.teachers.local_prompts import Prompt
@@ -65,6 +67,14 @@ def with_answers(inputs: Inputs, prompts: Sequence[Prompt], pad: int) -> Inputs:
         else value
         for name, value in inputs.items()
     }
+
+
+def distributions(logits_TV: Tensor) -> NDArray[np.float32]:
+    """Log-softmax of logits, nats, float32, (T, V).
+
+    In float64 on the way: a sum over a large vocabulary in float32 is off by 1e-5, always to one side.
+    """
+    return logits_TV.double().log_softmax(dim=-1).float().cpu().numpy()
 
 
 def _padded(rows: Sequence[Sequence[int]], pad: int, *, left: bool) -> tuple[Tensor, Tensor]:

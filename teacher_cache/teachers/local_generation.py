@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from teacher_cache.teachers.local_batch import Inputs
+from teacher_cache.teachers.local_batch import Inputs, distributions
 from teacher_cache.teachers.scored_tokens import Recorder
 from teacher_cache.teachers.teacher import Generation
 
@@ -107,9 +107,7 @@ class TokenChooser:
     def _record(self, logits_BV: Tensor, chosen: list[int]) -> None:
         for row, recorder in enumerate(self.recorders):
             if not (self.ended[row] or self.failed[row]):
-                recorder.add(
-                    [chosen[row]], logits_BV[row : row + 1].float().log_softmax(dim=-1).cpu().numpy()
-                )
+                recorder.add([chosen[row]], distributions(logits_BV[row : row + 1]))
 
 
 def write_texts(

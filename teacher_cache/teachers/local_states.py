@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from teacher_cache.teachers.local_batch import Inputs
+from teacher_cache.teachers.local_batch import Inputs, distributions
 from teacher_cache.teachers.local_options import Pooling
 from teacher_cache.teachers.local_prompts import Prompt
 from teacher_cache.teachers.scored_tokens import Recorder
 
-# Logits of given answers that are held at once, and as many again in float32 for a part of one row.
+# Logits of given answers that are held at once, and of a part of one row, which is made float64.
 _MOST_LOGITS = 1 << 27
 _MOST_FLOATS = 1 << 24
 
@@ -77,7 +77,7 @@ def _record(logits_AV: Tensor, ids_A: list[int], recorder: Recorder) -> bool:
     step = max(1, _MOST_FLOATS // logits_AV.shape[1])
     for start in range(0, len(ids_A), step):
         some = slice(start, start + step)
-        recorder.add(ids_A[some], logits_AV[some].float().log_softmax(dim=-1).cpu().numpy())
+        recorder.add(ids_A[some], distributions(logits_AV[some]))
     return True
 
 
