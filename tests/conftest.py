@@ -35,8 +35,9 @@ def repository() -> Path:
 def fetched() -> Path:
     """The folder that `make data` fills; a test that needs it says so by asking for it."""
     folder = REPOSITORY / "data"
-    wanted = ("models/minilm", "models/smollm2-135m-instruct", "tasks/movie-reviews")
-    missing = [name for name in wanted if not (folder / name).is_dir()]
+    models = ("models/minilm", "models/smollm2-135m-instruct")
+    tasks = ("tasks/chain-sum", "tasks/movie-reviews", "tasks/product-reviews")
+    missing = [name for name in (*models, *tasks) if not (folder / name).is_dir()]
     assert not missing, f"data/{missing[0]} is not there; run `make data` first"
     return folder
 
