@@ -3,8 +3,10 @@
 import os
 import platform
 import resource
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
@@ -65,10 +67,20 @@ def _has_native_bf16(device: torch.device) -> bool:
 
 def peak_memory(device: torch.device) -> dict[str, int]:
     """Bytes at the highest: resident in the process and, on CUDA, allocated on the device."""
-    peaks = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    peaks = {"process": _peak_resident()}
     if device.type == "cuda":
         peaks["device"] = torch.cuda.max_memory_allocated(device)
     return peaks
+
+
+def _peak_resident() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():
+        # The portable figure below starts at that of the process which started this one.
+        highest = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(highest.split()[1]) * 1024
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest if sys.platform == "darwin" else highest * 1024
 
 
 def versions() -> dict[str, str]:

@@ -37,6 +37,7 @@ def capture(training: Training, facts: dict[str, Any]) -> Snapshot:
             "best": {"epoch": best.epoch, "value": best.value if best.epoch else None},
             "towers": {name: _rates(tower) for name, tower in training.towers.items()},
             "seconds": training.clock.total(),
+            "peak_memory_bytes": training.peak_memory(),
             "ran_on": surroundings(training),
         },
         best_epoch=best.epoch,
@@ -71,6 +72,7 @@ def restore(training: Training, snapshot: Snapshot) -> None:
             },
         )
     training.clock.go_on(facts["seconds"])
+    training.earlier_peaks = facts["peak_memory_bytes"]
 
 
 def surroundings(training: Training) -> str:

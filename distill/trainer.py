@@ -15,7 +15,7 @@ from distill.config import RunConfig, digest_of_run, options_of
 from distill.curves import draw_curves
 from distill.evaluate import answer, measured
 from distill.export import export_aligner, export_predictions, export_student, write_card
-from distill.hardware import find_hardware, peak_memory, versions
+from distill.hardware import find_hardware, versions
 from distill.keeping import Keeper
 from distill.losses.objective import (
     Objective,
@@ -27,6 +27,7 @@ from distill.material import gather
 from distill.metrics import majority_outputs, measure
 from distill.notes import notes_of
 from distill.rates import rate_of
+from distill.remaining import Remaining
 from distill.schedules import ALIGNER, STUDENT
 from distill.session import Session
 from distill.student import Student, load_backbone, load_tokenizer
@@ -70,10 +71,11 @@ def fit(
     with clock.part("setup"):
         training, tokenizer = _set_up(run, cache, clock, session.loader_workers)
         keeper.resume(training, quiet=quiet)
-    rows, done = len(passes(run)) * training.material.num_rows["train"], training.place.rows
+    num_rows, done = training.material.num_rows["train"], training.place.rows
+    total, left = len(passes(run)) * num_rows, Remaining(training, num_rows)
     with (
         (folder / METRICS_NAME).open("a", buffering=1, encoding="utf-8") as log,
-        progress(f"distill {run.label}", rows, "rows", done=done, quiet=quiet) as advance,
+        progress(f"distill {run.label}", total, "rows", done=done, quiet=quiet, left=left) as advance,
         keeper.listening(),
     ):
         training.train(log, advance, partial(keeper.after_step, training, log))
@@ -183,7 +185,7 @@ def _result(
         num_rows=training.material.num_rows,
         num_parameters=_num_parameters(training.towers),
         seconds={name: round(value, 3) for name, value in training.clock.total().items()},
-        peak_memory_bytes=peak_memory(training.hardware.device),
+        peak_memory_bytes=training.peak_memory(),
         versions=versions(),
         device=str(training.hardware),
         notes=(*training.material.notes, *notes_of(run, training.num_epochs), *notes),

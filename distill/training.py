@@ -14,7 +14,7 @@ from distill.accumulation import Portion, num_steps, portion
 from distill.clock import Clock
 from distill.config import RunConfig
 from distill.evaluate import answer, measured
-from distill.hardware import Hardware
+from distill.hardware import Hardware, peak_memory
 from distill.losses.objective import Losses
 from distill.material import Material
 from distill.random_state import set_random_states
@@ -85,6 +85,7 @@ class Training:
         num_epochs: that the student has trained.
         place: how far it is.
         random_states: to draw from where a pass goes on in its midst.
+        earlier_peaks: of memory, in the sessions before this one.
     """
 
     run: RunConfig
@@ -97,6 +98,7 @@ class Training:
     num_epochs: int = 0
     place: Place = field(default_factory=Place)
     random_states: dict[str, Tensor] = field(default_factory=dict)
+    earlier_peaks: dict[str, int] = field(default_factory=dict)
 
     def train(self, log: TextIO, advance: Advance, after_step: AfterStep = go_on) -> None:
         """Go through what is left of the schedule, or until the student has not got better for too long.
@@ -183,6 +185,12 @@ class Training:
     @property
     def _metric(self) -> str:
         return self.material.select.split.task.metric
+
+    def peak_memory(self) -> dict[str, int]:
+        """Bytes at the highest, in any session so far."""
+        now = peak_memory(self.hardware.device)
+        both = {**self.earlier_peaks, **now}
+        return {name: max(value, self.earlier_peaks.get(name, 0)) for name, value in both.items()}
 
     def restore(self) -> None:
         """Go back to the best checkpoint."""

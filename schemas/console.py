@@ -27,6 +27,8 @@ _CONFIG_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
+SecondsLeft = Callable[[], float | None]
+
 
 class Advance(Protocol):
     """Moves a progress display on."""
@@ -41,7 +43,9 @@ def _ignore(steps: int = 1, note: str = "") -> None:
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str, *, done: int = 0, quiet: bool = False) -> Generator[Advance]:
+def progress(
+    what: str, total: int, unit: str, *, done: int = 0, quiet: bool = False, left: SecondsLeft | None = None
+) -> Generator[Advance]:
     """Show how far a long piece of work is: a bar on a terminal, a plain line every ten seconds elsewhere.
 
     Args:
@@ -50,20 +54,22 @@ def progress(what: str, total: int, unit: str, *, done: int = 0, quiet: bool = F
         unit: plural name of a step, `rows`.
         done: steps that an earlier session did; they count as done and not towards the rate.
         quiet: show nothing.
+        left: seconds that are left, where steps are not alike; None as long as nobody can say.
     """
+    pace = _Pace(total, done, unit, left)
     if quiet:
         yield _ignore
     elif sys.stderr.isatty():
-        yield from _bar(what, total, unit, done)
+        yield from _bar(what, total, pace)
     else:
-        yield from _lines(what, total, unit, done)
+        yield from _lines(what, total, unit, pace)
 
 
 class _Pace:
     """Steps a second and time left, counted from the first step on: what comes before it is start-up."""
 
-    def __init__(self, total: int, done: int, unit: str) -> None:
-        self.position, self._total, self._unit = done, total, unit
+    def __init__(self, total: int, done: int, unit: str, left: SecondsLeft | None = None) -> None:
+        self.position, self._total, self._unit, self._left = done, total, unit, left
         self._from: tuple[int, float] | None = None
 
     def move(self, steps: int) -> None:
@@ -77,11 +83,14 @@ class _Pace:
         if self.position <= first:
             return ""
         rate = (self.position - first) / max(time.monotonic() - started, 1e-9)
-        left = int((self._total - self.position) / rate)
+        seconds = self._left() if self._left else (self._total - self.position) / rate
+        if seconds is None:
+            return f"{rate:.1f} {self._unit}/s"
+        left = int(seconds)
         return f"{rate:.1f} {self._unit}/s, {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
 
 
-def _bar(what: str, total: int, unit: str, done: int) -> Generator[Advance]:
+def _bar(what: str, total: int, pace: _Pace) -> Generator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -93,9 +102,8 @@ def _bar(what: str, total: int, unit: str, done: int) -> Generator[Advance]:
         TextColumn("{task.fields[pace]}"),
         TextColumn("{task.fields[note]}"),
     )
-    pace = _Pace(total, done, unit)
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total, completed=done, pace="", note="")
+        task = bar.add_task(what, total=total, completed=pace.position, pace="", note="")
 
         def advance(steps: int = 1, note: str = "") -> None:
             pace.move(steps)
@@ -104,8 +112,7 @@ def _bar(what: str, total: int, unit: str, done: int) -> Generator[Advance]:
         yield advance
 
 
-def _lines(what: str, total: int, unit: str, done: int) -> Generator[Advance]:
-    pace = _Pace(total, done, unit)
+def _lines(what: str, total: int, unit: str, pace: _Pace) -> Generator[Advance]:
     last = time.monotonic()
 
     def show(note: str) -> None:

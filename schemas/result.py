@@ -44,7 +44,7 @@ class RunResult(Record):
         num_rows: rows trained on, selected on, reported on.
         num_parameters: of student and aligner, trainable and in all.
         seconds: by part of the run.
-        peak_memory_bytes: resident memory of the process at its highest; on CUDA, of the device too.
+        peak_memory_bytes: resident memory at its highest in any session; on CUDA, of the device too.
         versions: python, torch, transformers and the like.
         device: what it ran on.
         notes: what a reader must know, such as batch statistics under accumulation.

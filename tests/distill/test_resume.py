@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from distill import training
 from distill.config import resolve
 from distill.schedules import SCHEDULES
 from distill.session import Every, Session
@@ -173,6 +174,29 @@ def test_what_cannot_be_gone_on_from_is_one_line(start: Start, tmp_path: Path) -
 
 class Killed(BaseException):
     """Ends a run as a signal would, inside this process."""
+
+
+def test_a_result_has_the_time_and_the_memory_of_every_session(
+    cache: TeacherCache, tiny_student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"epochs": 1, "max_length": 32, "batch_size": 16, "method": "undistilled"}
+    run = resolve({"task": "movie-sentiment", "student": str(tiny_student), **options}, "audio")
+    session, moved = Session(every=Every(steps=1)), Training._moved
+
+    def stopped(self: Training, num_rows: int) -> None:
+        moved(self, num_rows)
+        self.clock.seconds["student"] += 1000
+        if self.place.total_steps == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_moved", stopped)
+        patch.setattr(training, "peak_memory", lambda _: {"process": 1 << 50, "device": 3})
+        with pytest.raises(Killed):
+            fit(run, cache, tmp_path, quiet=True, session=session)
+    result = fit(run, cache, tmp_path, quiet=True, session=session)
+    assert result.peak_memory_bytes == {"process": 1 << 50, "device": 3}
+    assert 1000 < result.seconds["student"] < 1100
 
 
 @pytest.mark.slow

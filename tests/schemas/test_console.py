@@ -131,3 +131,15 @@ def test_time_left_does_not_count_the_start(
 
     # Ten rows in the second after the first ten, which came after 100 seconds of loading.
     assert "60/100 rows 10.0 rows/s, 0:00:04 left" in capsys.readouterr().err
+
+
+def test_who_knows_the_time_left_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    known: list[float | None] = [None, 3723.0]
+    for seconds in known:
+        with progress("training", 100, "rows", left=lambda seconds=seconds: seconds) as advance:
+            advance(10)
+            advance(10)
+
+    unknown, asked = capsys.readouterr().err.splitlines()
+    assert unknown.endswith("rows/s")
+    assert asked.endswith("rows/s, 1:02:03 left")
