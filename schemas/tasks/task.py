@@ -68,6 +68,11 @@ class TaskSpec:
         """What the student reads: one text, or the two texts of a pair."""
         return tuple(fields[name] for name in self.student_fields)
 
+    def is_right(self, said: str, reference: str) -> bool:
+        """Whether a generated text says what the reference answer says."""
+        answer = self.extract_answer(said)
+        return answer is not None and answer == self.extract_answer(reference)
+
     @property
     def num_outputs(self) -> int:
         """Width of an output head: classes, or 1 for regression."""

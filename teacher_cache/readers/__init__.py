@@ -1,4 +1,8 @@
-"""The readers, one row a source format: original files of a task to examples, in the files' order."""
+"""The readers of original files, one row a source, to examples in the files' order.
+
+Formats that may hold any task are beside them: `prompts` has the table of those that `--prompts` takes,
+`saved_dataset` reads what the `datasets` library saved.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,13 +10,18 @@ from pathlib import Path
 from schemas.errors import ConfigError
 from schemas.example import Example
 from schemas.tasks import TaskSpec
-from teacher_cache.readers.movie_reviews import read_movie_reviews
+from teacher_cache.readers.questions import read_questions
+from teacher_cache.readers.rated_sentences import MOVIE_REVIEWS, PRODUCT_REVIEWS
 
 __all__ = ["READERS", "default_source", "find_reader"]
 
 Reader = Callable[[Path, TaskSpec], list[Example]]
 
-READERS: dict[str, Reader] = {"movie-reviews": read_movie_reviews}
+READERS: dict[str, Reader] = {
+    "chain-sum": read_questions,
+    "movie-reviews": MOVIE_REVIEWS.read,
+    "product-reviews": PRODUCT_REVIEWS.read,
+}
 
 
 def find_reader(task: TaskSpec) -> Reader:

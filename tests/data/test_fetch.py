@@ -161,6 +161,19 @@ def test_model_that_cannot_be_converted_is_one_line(fetch: Run, root: Path) -> N
     assert contents(root) == set()
 
 
+def test_a_package_that_generates_nothing_is_one_line(fetch: Run, root: Path) -> None:
+    line = refusal(fetch(members=[], converted=["questions.jsonl"], converter="generate_chain_sum.py"))
+
+    assert "tiny-model==1.0: tiny_model-1.0-py3-none-any.whl could not be converted: " in line
+    assert "ModuleNotFoundError: No module named 'reasoning_gym.arithmetic.chain_sum'" in line
+    assert contents(root) == set()
+
+
+def test_a_conversion_takes_one_file(fetch: Run, root: Path) -> None:
+    assert "2 members, a conversion takes one" in refusal(fetch(converted=["config.json"]))
+    assert contents(root) == set()
+
+
 @pytest.mark.parametrize("folder", ["../elsewhere", "/tmp/elsewhere", "models/../..", "."])
 def test_folder_must_stay_below_the_root(fetch: Run, root: Path, folder: str) -> None:
     assert f"{folder!r} leaves" in refusal(fetch(folder=folder))

@@ -112,7 +112,7 @@ def test_an_empty_file_and_a_missing_one(read: Read, tmp_path: Path) -> None:
 
 
 def test_a_task_that_is_none_is_refused(read: Read) -> None:
-    with pytest.raises(SourceError, match=r"line 1: no task glue; choose from free, movie-"):
+    with pytest.raises(SourceError, match=r"line 1: no task glue; choose from chain-sum, free, movie-"):
         read(NAME, GOOD, task="glue")
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from schemas.tasks import TASKS
-from teacher_cache.readers.movie_reviews import read_movie_reviews
+from teacher_cache.readers.rated_sentences import MOVIE_REVIEWS
 
 LINES = b"7\t2.5\tFine.\n8\t0.4\tSo so.\n9\t-0.5\tPoor film.\n10\t-3\tso  SO.\n"
 
@@ -12,7 +12,7 @@ def test_every_sentence_has_its_rating(tmp_path: Path) -> None:
     path = tmp_path / "movieReviewSnippets_GroundTruth.txt"
     path.write_bytes(LINES)
 
-    examples = read_movie_reviews(path, TASKS["movie-rating"])
+    examples = MOVIE_REVIEWS.read(path, TASKS["movie-rating"])
     assert [(e.id, e.task, e.label.value) for e in examples] == [
         ("movie-00007", "movie-rating", 2.5),
         ("movie-00008", "movie-rating", 0.4),
@@ -23,8 +23,8 @@ def test_every_sentence_has_its_rating(tmp_path: Path) -> None:
 
 def test_both_tasks_put_a_sentence_in_one_split(fetched: Path) -> None:
     source = fetched / "tasks" / "movie-reviews"
-    ratings = {e.id: e for e in read_movie_reviews(source, TASKS["movie-rating"])}
-    clear = read_movie_reviews(source, TASKS["movie-sentiment"])
+    ratings = {e.id: e for e in MOVIE_REVIEWS.read(source, TASKS["movie-rating"])}
+    clear = MOVIE_REVIEWS.read(source, TASKS["movie-sentiment"])
     assert len(ratings) > len(clear)
     shared = [(e, ratings[e.id]) for e in clear if e.id in ratings]
     assert len(shared) > 0.99 * len(clear)

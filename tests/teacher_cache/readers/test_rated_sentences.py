@@ -1,4 +1,4 @@
-"""The movie-review sentences: what is read, and what is said about a file that is not as it should be."""
+"""Rated sentences of films and products: what is read, and what is said about a wrong file."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import SourceError
 from schemas.tasks import TASKS
-from teacher_cache.readers.movie_reviews import normalised, read_movie_reviews, split_of
+from teacher_cache.readers.rated_sentences import MOVIE_REVIEWS, PRODUCT_REVIEWS, normalised, split_of
 
 TASK = TASKS["movie-sentiment"]
 
@@ -23,8 +23,8 @@ def write(folder: Path, data: bytes) -> Path:
 def test_clear_ratings_become_classes_and_the_rest_is_left_out(tmp_path: Path) -> None:
     path = write(tmp_path, b"7\t2.5\tFine.\r\n8\t0.4\tSo so.\r\n9\t-0.5\tPoor, caf\xc3\xa9 film.\r\n")
 
-    examples = read_movie_reviews(tmp_path, TASK)
-    assert examples == read_movie_reviews(path, TASK)
+    examples = MOVIE_REVIEWS.read(tmp_path, TASK)
+    assert examples == MOVIE_REVIEWS.read(path, TASK)
     assert [(e.id, e.fields["text"], e.label.class_ids) for e in examples] == [
         ("movie-00007", "Fine.", (1,)),
         ("movie-00009", "Poor, café film.", (0,)),
@@ -34,7 +34,7 @@ def test_clear_ratings_become_classes_and_the_rest_is_left_out(tmp_path: Path) -
 def test_the_first_of_sentences_that_differ_in_case_and_space_is_kept(tmp_path: Path) -> None:
     write(tmp_path, b"1\t1.0\tA  Fine film\r\n2\t-2.0\ta fine FILM \r\n3\t1.0\tA fine film!\r\n")
 
-    assert [e.id for e in read_movie_reviews(tmp_path, TASK)] == ["movie-00001", "movie-00003"]
+    assert [e.id for e in MOVIE_REVIEWS.read(tmp_path, TASK)] == ["movie-00001", "movie-00003"]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_file_that_is_not_as_it_should_be_is_named_with_its_line(
     write(tmp_path, data)
 
     with pytest.raises(SourceError, match=message) as raised:
-        read_movie_reviews(tmp_path, TASK)
+        MOVIE_REVIEWS.read(tmp_path, TASK)
     assert "\n" not in str(raised.value)
 
 
@@ -71,12 +71,12 @@ def test_a_line_that_cannot_be_a_row_is_named(tmp_path: Path, line: bytes, messa
     write(tmp_path, b"7\t2.5\tGood.\n" + line)
 
     with pytest.raises(SourceError, match=message):
-        read_movie_reviews(tmp_path, TASK)
+        MOVIE_REVIEWS.read(tmp_path, TASK)
 
 
 def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"is not there; .*make data"):
-        read_movie_reviews(tmp_path, TASK)
+        MOVIE_REVIEWS.read(tmp_path, TASK)
 
 
 @given(st.text())
@@ -85,7 +85,7 @@ def test_a_sentence_has_one_split_whatever_its_case_and_space(text: str) -> None
 
 
 def test_the_real_sentences(fetched: Path) -> None:
-    examples = read_movie_reviews(fetched / "tasks" / "movie-reviews", TASK)
+    examples = MOVIE_REVIEWS.read(fetched / "tasks" / "movie-reviews", TASK)
 
     assert (
         len(examples)
@@ -97,3 +97,39 @@ def test_the_real_sentences(fetched: Path) -> None:
     assert shares == pytest.approx({"train": 0.7, "validation": 0.2, "test": 0.1}, abs=0.01)
     positive = sum(e.label.class_ids == (1,) for e in examples) / len(examples)
     assert positive == pytest.approx(0.5, abs=0.02)
+
+
+def products(folder: Path, *lines: str) -> Path:
+    path = folder / "amazonReviewSnippets_GroundTruth.txt"
+    path.write_text("".join(f"{line}\r\n" for line in lines))
+    return path
+
+
+def test_a_product_sentence_is_named_by_its_review(tmp_path: Path) -> None:
+    products(tmp_path, "1_1\t-0.9\tno picture", "12_30\t0.5\tgood", "12_31\t0.4\tso so")
+
+    examples = PRODUCT_REVIEWS.read(tmp_path, TASKS["product-reviews"])
+    assert [(e.id, e.task, e.label.class_ids) for e in examples] == [
+        ("product-001-01", "product-reviews", (0,)),
+        ("product-012-30", "product-reviews", (1,)),
+    ]
+
+
+@pytest.mark.parametrize("identifier", ["1", "1_", "_1", "1_1_1", "a_1", "1_1 ", "1_" + "9" * 10, "\u0661_1"])
+def test_an_id_that_is_none_of_a_product_is_named(tmp_path: Path, identifier: str) -> None:
+    products(tmp_path, "1_1\t1\tgood", f"{identifier}\t1\tgood")
+
+    with pytest.raises(SourceError, match=r"line 2: the id .* is no number of a review and of a sentence"):
+        PRODUCT_REVIEWS.read(tmp_path, TASKS["product-reviews"])
+
+
+def test_the_real_product_sentences_of_a_review_are_in_one_split(fetched: Path) -> None:
+    examples = PRODUCT_REVIEWS.read(fetched / "tasks" / "product-reviews", TASKS["product-reviews"])
+
+    assert 2_900 < len(examples) <= 2_985
+    splits: dict[str, set[str]] = {}
+    for example in examples:
+        splits.setdefault(example.id.rpartition("-")[0], set()).add(example.split)
+    assert {len(found) for found in splits.values()} == {1}
+    shares = {split: count / len(examples) for split, count in Counter(e.split for e in examples).items()}
+    assert shares == pytest.approx({"train": 0.7, "validation": 0.2, "test": 0.1}, abs=0.06)

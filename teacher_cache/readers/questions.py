@@ -1,0 +1,23 @@
+"""Questions that `make data` generated: JSON lines in our own terms."""
+
+from pathlib import Path
+
+from schemas.example import Example
+from schemas.tasks import TaskSpec
+from teacher_cache.readers.prompts import read_prompts
+
+FILE_NAME = "questions.jsonl"
+
+
+def read_questions(source: Path, task: TaskSpec) -> list[Example]:
+    """Read them in the file's order.
+
+    Args:
+        source: the file, or the folder that holds it.
+        task: that the questions are of.
+
+    Raises:
+        SourceError: the file is missing, or a line is not as it should be.
+    """
+    path = source / FILE_NAME if source.is_dir() else source
+    return read_prompts(path, task.name, {}).examples
