@@ -143,7 +143,9 @@ class _Loaded:
 def _load(folder: Path) -> _Loaded:
     import torch
     from transformers import AutoImageProcessor, AutoModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         model, report = AutoModel.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True

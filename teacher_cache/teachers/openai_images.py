@@ -13,7 +13,7 @@ import numpy as np
 from schemas.answer import Answer
 from schemas.example import Example, Media
 from schemas.files import write_bytes
-from teacher_cache.media import INLINE_FOLDER, MediaSource
+from teacher_cache.media import INLINE_FOLDER, MediaError, MediaSource
 from teacher_cache.teachers.image_encoder import ImageEncoder
 from teacher_cache.teachers.openai_connection import Connection
 from teacher_cache.teachers.openai_faults import Bill, RowError, one_line
@@ -98,7 +98,11 @@ def _opened(data: bytes) -> "Image":
     """Look at a picture of a service as carefully as at one of an example."""
     digest = hashlib.sha256(data).hexdigest()
     picture = Media(f"{INLINE_FOLDER}/{digest}", digest)
-    return MediaSource(inline={digest: data}).load_image(picture)
+    try:
+        return MediaSource(inline={digest: data}).load_image(picture)
+    except MediaError as error:
+        what = str(error).removeprefix(picture.path).strip()
+        raise RowError(f"the answer's picture {what}") from None
 
 
 def _as_png(image: "Image") -> bytes:

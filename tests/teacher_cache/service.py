@@ -335,13 +335,15 @@ def _spoilt(fault: str, answer: Any) -> Any:
         "refusal": lambda: answer | {"choices": [choice | {"message": {"refusal": "I would rather not."}}]},
         "filtered": lambda: answer | {"choices": [choice | {"finish_reason": "content_filter"}]},
         "error200": lambda: {"error": {"message": "upstream is away", "code": 502}},
-        "other": lambda: (
-            answer
-            | {"id": "chatcmpl-armada-" + "0" * 32}
-            | {"data": [item | {"index": item["index"] + 1} for item in answer.get("data", [])]}
-        ),
+        "other": lambda: answer | _of_another_request(answer),
     }
     return changes[fault]() if fault in changes else answer
+
+
+def _of_another_request(answer: Any) -> Any:
+    if "data" in answer:
+        return {"data": [item | {"index": item["index"] + 1} for item in answer["data"]]}
+    return {"id": "chatcmpl-armada-" + "0" * 32}
 
 
 def _with_logprob(answer: Any, logprob: float) -> Any:
