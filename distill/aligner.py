@@ -12,9 +12,12 @@ from distill.config import DistillationConfig
 from distill.orthogonal import OrthogonalProjection
 from distill.readings import READINGS, Reading
 from distill.view import View
+from schemas.errors import ConfigError
 
 DROPOUT = 0.1
 WEIGHT_SPREAD = 0.02
+# Plain ReLU layers, deeper than any that are known to train.
+MOST_LAYERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +94,22 @@ def num_layers_of(reading: Reading, dims: AlignerDims) -> int:
     Where nothing is projected, as many more as replace the parameters of the reference aligner's projection,
     square on the representation, and of its auxiliary head, rounded up.
 
+    Raises:
+        ConfigError: they would be too many to train, as for a very wide representation.
+
     Source: arXiv 2603.10877, Table 11; how layers are added is ours.
     """
     if reading.projected != "nothing":
         return reading.num_layers
     replaced = dims.teacher * dims.teacher + dims.teacher * dims.outputs + dims.outputs
-    return reading.num_layers + math.ceil(replaced / (dims.hidden * dims.hidden + dims.hidden))
+    layers = reading.num_layers + math.ceil(replaced / (dims.hidden * dims.hidden + dims.hidden))
+    if layers > MOST_LAYERS:
+        raise ConfigError(
+            f"--aligner capacity-matched: {dims.teacher} values of a representation would need {layers} "
+            f"layers of width {dims.hidden}, wanted at most {MOST_LAYERS}; raise --hidden-dim, or give a "
+            "cache of narrower representations"
+        )
+    return layers
 
 
 def head(in_features: int, out_features: int, dropout: float = DROPOUT) -> nn.Sequential:

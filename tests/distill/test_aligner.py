@@ -7,6 +7,7 @@ from torch import nn
 from distill.aligner import AlignerDims, TSAligner, dims_of
 from distill.config import resolve
 from distill.readings import READINGS
+from schemas.errors import ConfigError
 
 PAPER_SIZES = AlignerDims(teacher=1024, hidden=768, manifold=1024, outputs=2)
 
@@ -83,6 +84,14 @@ def test_widths_can_be_set() -> None:
     assert dims("capacity-matched", hidden_dim=64).manifold == 64
 
 
+def test_capacity_matched_on_a_very_wide_representation_is_refused_in_one_line() -> None:
+    wide = AlignerDims(teacher=262_144, hidden=768, manifold=768, outputs=2)
+    with pytest.raises(
+        ConfigError, match=r"262144 values .* 116360 layers .* at most 64; raise --hidden-dim"
+    ):
+        TSAligner(wide, "capacity-matched")
+
+
 def test_capacity_matched_is_deeper_without_projection_and_auxiliary_head() -> None:
     aligner = TSAligner(dims("capacity-matched"), "capacity-matched")
     assert len(aligner.encoder) == 4
@@ -93,7 +102,7 @@ def test_capacity_matched_is_deeper_without_projection_and_auxiliary_head() -> N
     assert view.latent_BP.shape == (3, 768)
 
 
-@given(teacher=st.integers(1, 40), hidden=st.integers(1, 40), outputs=st.integers(1, 5))
+@given(teacher=st.integers(1, 40), hidden=st.integers(8, 40), outputs=st.integers(1, 5))
 @settings(max_examples=30, deadline=None)
 def test_capacity_matched_has_no_layer_more_than_the_reference_size_asks_for(
     teacher: int, hidden: int, outputs: int
@@ -106,7 +115,7 @@ def test_capacity_matched_has_no_layer_more_than_the_reference_size_asks_for(
 
 @pytest.mark.parametrize("reading", READINGS)
 def test_every_reading_answers_with_the_task_and_the_manifold(reading: str) -> None:
-    sizes = dims(reading, hidden_dim=16)
+    sizes = dims(reading, hidden_dim=256)
     view = TSAligner(sizes, reading)(torch.randn(4, 1024))
     assert view.logits_BC.shape == (4, 2)
     assert view.latent_BP.shape == (4, sizes.manifold)
