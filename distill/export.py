@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import nn
 
@@ -30,7 +29,7 @@ def export_student(folder: Path, backbone: Any, tokenizer: Any) -> None:
     student = folder / STUDENT_FOLDER
     with quiet(), disk_errors(student):
         backbone.save_pretrained(student)
-    tokenizer.save_pretrained(student)
+        tokenizer.save_pretrained(student)
     # safetensors writes for its owner alone; whoever may read the folder may read all of it.
     for weights in student.glob("*.safetensors"):
         shutil.copymode(student / "config.json", weights)
@@ -38,10 +37,12 @@ def export_student(folder: Path, backbone: Any, tokenizer: Any) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Generator[None]:
-    """Make an OSError again of what safetensors makes of one."""
+    """Make an OSError again of what safetensors, and tokenizers without a class for it, make of one."""
     try:
         yield
-    except SafetensorError as error:
+    except OSError:
+        raise
+    except Exception as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise
