@@ -79,7 +79,7 @@ def gather(
     usable_R = train.usable_R & train.taught_R if run.distillation else train.usable_R
     division = PROTOCOLS[run.protocol](train.stream.tokens.id_hashes, usable_R, run.seed, run.limit_train)
     if not division.train_R.any():
-        raise CacheError(_nothing_left(cache, train))
+        raise CacheError(_nothing_left(run, cache, train))
     reported = _keep(report.stream, report.usable_R, _EVALUATION_BATCH)
     held = division.select_R
     return Material(
@@ -136,12 +136,13 @@ def _keep(stream: Stream, rows_R: NDArray[np.bool_], batch_size: int) -> Stream:
     return replace(stream, order=replace(stream.order, kept_R=rows_R, batch_size=batch_size))
 
 
-def _nothing_left(cache: TeacherCache, train: _Source) -> str:
-    return (
-        f"{cache.folder}: {len(train.usable_R)} training rows, {int(train.usable_R.sum())} with a label, "
-        f"{int((train.usable_R & train.taught_R).sum())} of those with a representation; wanted at least 2; "
-        "give another cache, or try --method undistilled, which needs no representation"
-    )
+def _nothing_left(run: RunConfig, cache: TeacherCache, train: _Source) -> str:
+    labelled, taught = int(train.usable_R.sum()), int((train.usable_R & train.taught_R).sum())
+    counted, advice = f"{len(train.usable_R)} training rows, {labelled} with a label", "give another cache"
+    if run.distillation:
+        counted += f", {taught} of those with a representation"
+        advice += ", or try --method undistilled, which needs no representation"
+    return f"{cache.folder}: {counted}; wanted at least 2; {advice}"
 
 
 def _notes(run: RunConfig, train: _Source, report: _Source) -> Iterator[str]:

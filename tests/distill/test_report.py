@@ -50,6 +50,8 @@ def test_table_sets_every_run_beside_the_undistilled(
     wanted = ["undistilled student", "ARMADA student", "shuffled", "aligner alone", "majority class"]
     places = [printed.index(name) for name in wanted]
     assert places == sorted(places)
+    assert "aligner alone (of ARMADA student, seed 42)" in printed
+    assert "aligner alone (of ARMADA, representations shuffled, seed 42)" in printed
     assert "+0.050" in printed
     assert "+0.001 (noise)" in printed
     assert "-0.300" in printed

@@ -172,6 +172,16 @@ def test_undistilled_works_without_a_teacher(
         fit(configure(standardise=False), bare, tmp_path / "out", quiet=True)
 
 
+def test_too_few_rows_name_what_this_method_needs(
+    configure: Callable[..., RunConfig], make_cache: Callable[..., TeacherCache], tmp_path: Path
+) -> None:
+    one = make_cache(tmp_path / "cache", train=1, validation=4)
+    with pytest.raises(CacheError, match=r"1 with a label; wanted at least 2; give another cache$"):
+        fit(configure(method="undistilled"), one, tmp_path, quiet=True)
+    with pytest.raises(CacheError, match=r"1 of those with a representation; .* --method undistilled"):
+        fit(configure(), one, tmp_path, quiet=True)
+
+
 def test_rows_without_a_representation_are_left_out_and_told(
     configure: Callable[..., RunConfig], make_cache: Callable[..., TeacherCache], tmp_path: Path
 ) -> None:
