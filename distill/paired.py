@@ -76,6 +76,7 @@ def _are_twins(one: RunResult, other: RunResult) -> bool:
     return (
         other.config["method"] == "undistilled"
         and one.cache.digest == other.cache.digest
+        and one.student_digest == other.student_digest
         and all(one.config.get(name) == other.config.get(name) for name in _SHARED)
     )
 

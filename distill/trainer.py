@@ -33,7 +33,7 @@ from distill.session import Session
 from distill.student import Student, load_backbone, load_tokenizer
 from distill.tower import Tower, build_tower
 from distill.training import Training, optimiser_steps, passes
-from distill.weights import digest_of_student
+from distill.weights import digest_of_student, name_of_student
 from schemas.cache import TeacherCache
 from schemas.console import progress
 from schemas.errors import ConfigError
@@ -64,7 +64,8 @@ def fit(
         ArmadaError: the student, the cache, a checkpoint or a setting does not allow the run, or a loss is
             not finite.
     """
-    digest = digest_of_run(run, cache.manifest.digest, digest_of_student(run.student))
+    student = digest_of_student(run.student)
+    digest = digest_of_run(run, cache.manifest.digest, student)
     checkpoints = Checkpoints(folder, digest)
     keeper = Keeper(checkpoints, session, folder / METRICS_NAME)
     clock = Clock()
@@ -81,7 +82,7 @@ def fit(
         training.train(log, advance, partial(keeper.after_step, training, log))
     training.restore()
     metrics = _report(training, folder, tokenizer)
-    result = _result(training, cache, metrics, digest, keeper.notes)
+    result = _result(training, cache, metrics, (digest, student), keeper.notes)
     write_card(folder, result)
     draw_curves(folder, folder / METRICS_NAME)
     write_result(folder, result)
@@ -161,14 +162,15 @@ def _result(
     training: Training,
     cache: TeacherCache,
     metrics: dict[str, dict[str, float]],
-    digest: str,
+    digests: tuple[str, str],
     notes: tuple[str, ...],
 ) -> RunResult:
     run, manifest = training.run, cache.manifest
     best = training.best
     return RunResult(
-        config=options_of(run),
-        config_hash=digest,
+        config={**options_of(run), "student": name_of_student(run.student)},
+        config_hash=digests[0],
+        student_digest=digests[1],
         cache=CacheOrigin(
             name=cache.folder.resolve().name,
             digest=manifest.digest,

@@ -18,6 +18,11 @@ def is_hub_name(student: str) -> bool:
     return _HUB_NAME.fullmatch(student) is not None and not Path(student.partition("/")[0]).exists()
 
 
+def name_of_student(student: str) -> str:
+    """What a student is called in results: its hub name, or the last part of its folder."""
+    return student if is_hub_name(student) else Path(student).resolve().name
+
+
 def digest_of_student(student: str) -> str:
     """Digest of the files that decide what a student is; of its name where it comes from a hub.
 

@@ -35,8 +35,9 @@ class RunResult(Record):
 
     Attributes:
         result_version: of this file.
-        config: the resolved configuration, whole.
+        config: the resolved configuration, whole; of the student's folder its name, no path of a machine.
         config_hash: digest of the part of it that changes results, with the cache's digest.
+        student_digest: of the student's files before training.
         cache: where the data came from.
         protocol: on which rows the checkpoint was chosen and on which it is reported.
         metrics: who answered (`student`, `student_aux`, `aligner`, `aligner_aux`, `majority`), metric, value.
@@ -53,6 +54,7 @@ class RunResult(Record):
     result_version: Literal[1] = RESULT_VERSION
     config: dict[str, Any]
     config_hash: str
+    student_digest: str = ""
     cache: CacheOrigin
     protocol: str
     metrics: dict[str, dict[str, float]]

@@ -18,7 +18,12 @@ ARMADA = {**PLAIN, "method": "armada", "manifold": "euclid"}
 
 
 def write_run(
-    folder: Path, predicted: list[float], task: str = "movie-sentiment", digest: str = "d", **config: Any
+    folder: Path,
+    predicted: list[float],
+    task: str = "movie-sentiment",
+    digest: str = "d",
+    student_digest: str = "s",
+    **config: Any,
 ) -> tuple[Path, RunResult]:
     """A finished run whose labels are all 1, or 0, 1, 2 ... for a regression."""
     folder.mkdir()
@@ -34,6 +39,7 @@ def write_run(
     result = RunResult(
         config={"task": task, **config},
         config_hash="a" * 64,
+        student_digest=student_digest,
         cache=CacheOrigin(name="cache", digest=digest, teacher=teacher, rows=100),
         protocol="held-out",
         metrics={"student": {metric: value}, "majority": {metric: 0.5}},
@@ -80,6 +86,7 @@ def test_twin_is_the_undistilled_run_of_the_same_data(tmp_path: Path) -> None:
     ours = write_run(tmp_path / "armada", [1] * 10, **ARMADA)
     write_run(tmp_path / "another-seed", [1] * 10, **PLAIN | {"seed": 2})
     write_run(tmp_path / "another-cache", [1] * 10, digest="e", **PLAIN)
+    write_run(tmp_path / "another-student-of-one-name", [1] * 10, student_digest="t", **PLAIN)
     assert twin_of(ours, beside(ours[0])) is None
     longer = write_run(tmp_path / "a-longer", [1] * 10, **PLAIN | {"epochs": 3})
     assert twin_of(ours, beside(ours[0])) == longer

@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from distill import training
 from distill.config import RunConfig, resolve
 from distill.trainer import fit
+from distill.weights import digest_of_student
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError, ConfigError, StudentError
 from schemas.result import RunResult, read_result
@@ -126,6 +127,17 @@ def test_model_card_tells_where_it_comes_from(trained: tuple[Path, RunResult]) -
     lines = [line.strip() for line in card.splitlines() if "from_pretrained" in line or "import" in line]
     assert len(lines) == 3
     exec("\n".join(lines).replace("FOLDER", str(trained[0] / "student")), {})
+
+
+def test_no_path_of_the_machine_stays_in_the_result_and_the_student(
+    trained: tuple[Path, RunResult], cache: TeacherCache, tiny_student: Path
+) -> None:
+    folder, result = trained
+    assert result.config["student"] == tiny_student.name
+    assert result.student_digest == digest_of_student(str(tiny_student))
+    files = [folder / "run.json", folder / "metrics.jsonl", *(folder / "student").iterdir()]
+    for place in (folder, cache.folder, tiny_student):
+        assert not [file for file in files if str(place).encode() in file.read_bytes()]
 
 
 def test_nothing_is_pickled(trained: tuple[Path, RunResult]) -> None:
