@@ -123,7 +123,7 @@ class _Layout:
             raise ShardError(
                 f"topk_ids: first byte {ids[:1]!r}, codec {self.name} writes {self.magic!r}; {_AGAIN}"
             )
-        counts_T, start = _unpack_counts(ids, most_tokens=len(logprobs))
+        counts_T, start = read_counts(ids, most_tokens=len(logprobs))
         num, bits = int(counts_T.sum(dtype=np.int64)), self.bits(vocab_size)
         _check_length("topk_ids", len(ids), start + packed_bytes(num, bits), num)
         _check_length("topk_logprobs", len(logprobs), self.values.num_bytes(num), num)
@@ -178,7 +178,19 @@ def _pack_counts(counts_T: NDArray[np.uint32]) -> bytes:
     return bytes([width]) + tokens + counts_T.astype(_COUNT_TYPES[width]).tobytes()
 
 
-def _unpack_counts(ids: bytes, most_tokens: int) -> tuple[NDArray[np.uint32], int]:
+def read_counts(ids: bytes, most_tokens: int) -> tuple[NDArray[np.uint32], int]:
+    """Read the header of a blob `topk_ids`, but for the codec's letter.
+
+    Args:
+        ids: the blob.
+        most_tokens: how many tokens of a constant, not empty number of entries there can be.
+
+    Returns:
+        Entries of each token, (T,), and the byte at which the ids' planes begin.
+
+    Raises:
+        ShardError: it is cut short, or says what cannot be.
+    """
     width, tokens = ids[1:2], int.from_bytes(ids[2:6], "little")
     constant = width == b"\0"
     if not constant and (not width or width[0] not in _COUNT_TYPES):
