@@ -16,13 +16,14 @@ DISPENSABLE = {
     "dimensions": "its own number of dimensions is taken and compared",
     "response_format": "pictures come as it likes to give them",
 }
+_TOP_K = "--top-k (above temperature 0 vLLM is asked for one more)"
 # Where the others come from.
 OPTIONS = {
     "temperature": "--sampling-temperature",
     MAX_TOKENS: "--max-tokens",
     MAX_COMPLETION_TOKENS: "--max-tokens",
-    "logprobs": "--top-k, or --store",
-    "top_logprobs": "--top-k",
+    "logprobs": _TOP_K,
+    "top_logprobs": _TOP_K,
     "prompt_logprobs": "--top-k",
     "reasoning_effort": "--option reasoning-effort",
     "size": "--option image-size",

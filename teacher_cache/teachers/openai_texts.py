@@ -12,7 +12,7 @@ from schemas.example import Example
 from teacher_cache.teachers.openai_connection import Connection
 from teacher_cache.teachers.openai_entries import ToldToken, scored_tokens
 from teacher_cache.teachers.openai_faults import Bill, RowError, TransientError, one_line
-from teacher_cache.teachers.openai_forms import Choice, Form
+from teacher_cache.teachers.openai_forms import ChatForm, Choice, Form
 from teacher_cache.teachers.openai_pace import estimate_tokens
 from teacher_cache.teachers.openai_prompts import Prompts
 from teacher_cache.teachers.openai_rows import rows_of
@@ -70,8 +70,9 @@ class TextAnswers:
     @property
     def _num_entries(self) -> int:
         top_k = self._entries.top_k
-        # vLLM lists the sampled token among the entries, where it may take the place of the last.
-        is_crowded = self._connection.dialect.is_vllm and self._generation.temperature > 0
+        # vLLM's chat lists the sampled token among the entries, where it may take the place of the last.
+        is_chat = self._form.path == ChatForm.path
+        is_crowded = is_chat and self._connection.dialect.is_vllm and self._generation.temperature > 0
         return top_k + 1 if is_crowded and top_k != WHOLE_VOCABULARY else top_k
 
     async def check(self) -> None:

@@ -192,7 +192,8 @@ class Service:
         body, is_chat = asked.body, asked.path.endswith("chat/completions")
         entries = body.get("top_logprobs", 0) if is_chat else body.get("logprobs") or 0
         if max(entries, body.get("prompt_logprobs", 0)) > LIMIT:
-            raise RefusedError(400, f"Requested sample logprobs of {entries}, which is greater than {LIMIT}")
+            said = f"Requested sample logprobs of {entries}, which is greater than {LIMIT}"
+            raise RefusedError(400, said, param="logprobs" if self.vllm else None)
         limit = body.get("max_completion_tokens", body.get("max_tokens", 16))
         prompt = _prompt_of(body)
         choices = []

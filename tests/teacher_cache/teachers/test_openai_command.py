@@ -137,7 +137,7 @@ def test_a_key_refused_midway_stops_and_the_same_command_goes_on(
             ("--store", "logprobs", "--top-k", "50", "--option", "vocab-size=256"),
             KEY,
             1,
-            "127.0.0.1 gives no log-probabilities with --top-k 50: the service refused the row (400: ",
+            "127.0.0.1 refuses logprobs=True (400: Requested sample logprobs of 50, which is greater than",
         ),
         (("--base-url", "http://127.0.0.1:9/v1"), KEY, 1, "no service answers at http://127.0.0.1:9/v1 ("),
         (("--base-url", f"http://me:{KEY}@127.0.0.1/v1"), KEY, 2, "--base-url of 127.0.0.1 carries a user"),
