@@ -26,7 +26,7 @@ CONTEXT = 256
 
 
 def byte_tokenizer(chat: str | None = CHAT) -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -34,6 +34,8 @@ def byte_tokenizer(chat: str | None = CHAT) -> Any:
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
+    # Put before a text by itself; a text out of the template begins with one already.
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     names: dict[str, Any] = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
     names["extra_special_tokens"] = list(SPECIAL[3:])
     made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)

@@ -156,11 +156,11 @@ def test_without_a_template_the_prompt_is_read_as_it_is(
     how = {"generation": Generation(max_tokens=1)}
     read, refused, nothing = ask(plain, [row, talk, empty], **how)
 
-    assert read.usage == Usage(3, 1)
+    assert read.usage == Usage(1 + len("abc"), 1)
     assert refused.error == "a conversation needs a chat template, and this model is asked without one"
     assert nothing.error == "the prompt is empty"
     with_system = ask(plain, [row], generation=Generation(max_tokens=1, system="S"))
-    assert with_system[0].usage == Usage(len("S\n\nabc"), 1)
+    assert with_system[0].usage == Usage(1 + len("S\n\nabc"), 1)
 
 
 def test_a_prompt_that_does_not_fit_is_an_error_with_the_numbers(causal: Path, ask: Ask, rows: Rows) -> None:
