@@ -1,6 +1,8 @@
 """A batch of examples through a loaded model: prompts, each signal that is stored, one answer a row."""
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Literal
@@ -21,6 +23,7 @@ from teacher_cache.teachers.local_states import parts_to_score, pool, score
 from teacher_cache.teachers.scored_tokens import Recorder
 from teacher_cache.teachers.teacher import TeacherSettings
 
+_NUM_THREADS = min(16, os.cpu_count() or 1)
 NO_NUMBERS = "the model's logits are no finite numbers"
 
 
@@ -106,7 +109,7 @@ class LocalAnswers:
         for wanted, step in steps:
             if wanted:
                 for prompt, more in zip(prompts, step(prompts, inputs), strict=True):
-                    read[prompt.example_id] = _merged(read[prompt.example_id], more)
+                    read[prompt.example_id] = merged(read[prompt.example_id], more)
         return read
 
     def _collated(self, prompts: Sequence[Prompt]) -> Inputs:
@@ -126,17 +129,7 @@ class LocalAnswers:
 
     def _pooled(self, _prompts: Sequence[Prompt], inputs: Inputs) -> list[Answer]:
         pooled_BD = pool(self._loaded.model, inputs, self._reading.layer, self._reading.pooling)
-        return [self._represented(values_D) for values_D in pooled_BD.cpu().numpy()]
-
-    def _represented(self, values_D: NDArray[np.float32]) -> Answer:
-        with np.errstate(over="ignore"):
-            stored_D = values_D.astype(self._reading.repr_dtype)
-        if np.isfinite(stored_D).all():
-            return Answer(repr=stored_D)
-        if np.isfinite(values_D).all():
-            largest = np.abs(values_D).max()
-            return Answer(error=f"a hidden state of {largest:g} is more than {stored_D.dtype} can hold")
-        return Answer(error="the model's hidden states are no finite numbers")
+        return [stored_state(values_D, self._reading.repr_dtype) for values_D in pooled_BD.cpu().numpy()]
 
     def _scored(self, prompts: Sequence[Prompt], inputs: Inputs) -> list[Answer]:
         vocab_size = self._shape.vocab_size or 1
@@ -145,7 +138,8 @@ class LocalAnswers:
             whole = len(part) == len(prompts)
             own = with_answers(inputs if whole else self._collated(part), part, self._loaded.pad)
             recorders = [Recorder(self._entries, prompt.example_id) for prompt in part]
-            sound = score(self._loaded.model, own, part, recorders)
+            with ThreadPoolExecutor(_NUM_THREADS) as threads:
+                sound = score(self._loaded.model, own, part, recorders, threads)
             answers += [
                 recorder.scored().answer(self._entries.codec) if good else Answer(error=NO_NUMBERS)
                 for recorder, good in zip(recorders, sound, strict=True)
@@ -157,25 +151,27 @@ class LocalAnswers:
         ids = [prompt.example_id for prompt in prompts]
         recorders = [Recorder(self._entries, i) for i in ids] if self._records else []
         num_samples = self._generation.num_samples if "text" in self._stores else 1
-        samples = [
-            write_texts(
-                self._loaded.model,
-                inputs,
-                ids,
-                self._generation,
-                sample=sample,
-                ends=self._loaded.ends,
-                pad=self._loaded.pad,
-                recorders=recorders if sample == 0 else [],
-                left=self._left,
-            )
-            for sample in range(num_samples)
-        ]
+        with ThreadPoolExecutor(_NUM_THREADS) as threads:
+            samples = [
+                write_texts(
+                    self._loaded.model,
+                    inputs,
+                    ids,
+                    self._generation,
+                    sample=sample,
+                    ends=self._loaded.ends,
+                    pad=self._loaded.pad,
+                    recorders=recorders if sample == 0 else [],
+                    threads=threads,
+                    left=self._left,
+                )
+                for sample in range(num_samples)
+            ]
         rows = [self._as_answer(written) for written in zip(*samples, strict=True)]
         if not recorders:
             return rows
         return [
-            row if row.error else _merged(row, recorder.scored().answer(self._entries.codec))
+            row if row.error else merged(row, recorder.scored().answer(self._entries.codec))
             for row, recorder in zip(rows, recorders, strict=True)
         ]
 
@@ -191,7 +187,19 @@ class LocalAnswers:
         )
 
 
-def _merged(one: Answer, other: Answer) -> Answer:
+def stored_state(values_D: NDArray[np.float32], dtype: Literal["float16", "float32"]) -> Answer:
+    """A pooled hidden state as it is stored, or why it cannot be."""
+    with np.errstate(over="ignore"):
+        stored_D = values_D.astype(dtype)
+    if np.isfinite(stored_D).all():
+        return Answer(repr=stored_D)
+    if np.isfinite(values_D).all():
+        largest = np.abs(values_D).max()
+        return Answer(error=f"a hidden state of {largest:g} is more than {stored_D.dtype} can hold")
+    return Answer(error="the model's hidden states are no finite numbers")
+
+
+def merged(one: Answer, other: Answer) -> Answer:
     """The signals of both; an error in either is all there is."""
     if one.error or other.error:
         return Answer(error=one.error or other.error)

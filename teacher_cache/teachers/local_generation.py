@@ -6,6 +6,7 @@ Letters: B rows, T tokens written, V vocabulary.
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -53,6 +54,7 @@ class TokenChooser:
         temperature: divides the logits before a token is chosen.
         ends: ids that end a text.
         recorders: one a row, told the model's own distributions; empty records none.
+        threads: rows are recorded side by side, since to choose entries takes longer than a GPU's step.
         left: set when the teacher is left.
         failed: rows with logits that are no numbers, bool, (B,).
         ended: rows whose text has ended, bool, (B,).
@@ -62,6 +64,7 @@ class TokenChooser:
     temperature: float
     ends: frozenset[int]
     recorders: Sequence[Recorder]
+    threads: Executor
     left: Event
     failed: list[bool] = field(default_factory=list)
     ended: list[bool] = field(default_factory=list)
@@ -105,9 +108,14 @@ class TokenChooser:
         return places_B1[:, 0].clamp(max=logits_BV.shape[1] - 1)
 
     def _record(self, logits_BV: Tensor, chosen: list[int]) -> None:
-        for row, recorder in enumerate(self.recorders):
-            if not (self.ended[row] or self.failed[row]):
-                recorder.add([chosen[row]], distributions(logits_BV[row : row + 1]))
+        logprobs_BV = distributions(logits_BV)
+
+        def record(row: int) -> None:
+            self.recorders[row].add([chosen[row]], logprobs_BV[row : row + 1])
+
+        going = [row for row in range(len(chosen)) if not (self.ended[row] or self.failed[row])]
+        # To take the results is to raise what went wrong in a thread.
+        list(self.threads.map(record, going))
 
 
 def write_texts(
@@ -120,6 +128,7 @@ def write_texts(
     ends: frozenset[int],
     pad: int,
     recorders: Sequence[Recorder],
+    threads: Executor,
     left: Event,
 ) -> list[Written]:
     """Write one text a row.
@@ -133,6 +142,7 @@ def write_texts(
         ends: ids that end a text.
         pad: id of the padding.
         recorders: one a row, told the distributions that tokens were chosen from; or none.
+        threads: which record.
         left: when set, no more is written.
 
     Raises:
@@ -145,6 +155,7 @@ def write_texts(
         temperature=generation.temperature,
         ends=ends,
         recorders=recorders,
+        threads=threads,
         left=left,
     )
     config = GenerationConfig(

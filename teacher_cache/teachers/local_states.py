@@ -5,6 +5,7 @@ Letters: B rows, P tokens of the longest prompt, A of the longest answer, V voca
 
 import inspect
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import torch
@@ -15,9 +16,9 @@ from teacher_cache.teachers.local_options import Pooling
 from teacher_cache.teachers.local_prompts import Prompt
 from teacher_cache.teachers.scored_tokens import Recorder
 
-# Logits of given answers that are held at once, and of a part of one row, which is made float64.
+# Logits of given answers that are held at once, and of the part of one that a thread makes float64.
 _MOST_LOGITS = 1 << 27
-_MOST_FLOATS = 1 << 24
+_MOST_FLOATS = 1 << 22
 
 
 def pool(model: Any, inputs: Inputs, layer: int, pooling: Pooling) -> Tensor:
@@ -50,7 +51,9 @@ def parts_to_score(prompts: Sequence[Prompt], vocab_size: int) -> Iterator[Seque
     return (prompts[start : start + rows] for start in range(0, len(prompts), rows))
 
 
-def score(model: Any, inputs: Inputs, prompts: Sequence[Prompt], recorders: Sequence[Recorder]) -> list[bool]:
+def score(
+    model: Any, inputs: Inputs, prompts: Sequence[Prompt], recorders: Sequence[Recorder], threads: Executor
+) -> list[bool]:
     """Tell the recorders the distributions of given answers: of the answer's tokens, none of the prompt's.
 
     Args:
@@ -58,6 +61,7 @@ def score(model: Any, inputs: Inputs, prompts: Sequence[Prompt], recorders: Sequ
         inputs: prompts padded on the left, followed by their answers.
         prompts: the rows.
         recorders: one a row.
+        threads: which record, each a row.
 
     Returns:
         Whether all of a row's logits are numbers; a recorder of a row without is told nothing.
@@ -65,10 +69,12 @@ def score(model: Any, inputs: Inputs, prompts: Sequence[Prompt], recorders: Sequ
     longest = max(len(prompt.answer_ids) for prompt in prompts)
     # The token at one place is predicted at the place before it, so the last place is not kept.
     logits_BAV = model(**_placed(model, inputs), **_keep(model, longest + 1)).logits[:, -longest - 1 : -1]
-    return [
-        _record(logits_AV[: len(prompt.answer_ids)], prompt.answer_ids, recorder)
-        for logits_AV, prompt, recorder in zip(logits_BAV, prompts, recorders, strict=True)
-    ]
+
+    def record(row: int) -> bool:
+        ids_A = prompts[row].answer_ids
+        return _record(logits_BAV[row, : len(ids_A)], ids_A, recorders[row])
+
+    return list(threads.map(record, range(len(prompts))))
 
 
 def _record(logits_AV: Tensor, ids_A: list[int], recorder: Recorder) -> bool:
