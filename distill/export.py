@@ -40,7 +40,8 @@ def disk_errors(path: Path) -> Generator[None]:
     """Make an OSError again of what safetensors, and tokenizers without a class for it, make of one."""
     try:
         yield
-    except OSError:
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
     except Exception as error:
         number = re.search(r"os error (\d+)", str(error))

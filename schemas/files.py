@@ -30,8 +30,11 @@ def whole_file(path: Path) -> Generator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            # A write that fails does not say where.
+            error.filename = error.filename or str(path)
         raise
     sync_folder(path.parent)
 

@@ -16,6 +16,7 @@ from distill.export import disk_errors
 import numpy as np
 writers = {
     "safetensors": lambda path: save_file({"x": np.zeros(10_000)}, path),
+    "python": lambda path: open(path, "w").write("x" * 10_000),
     "tokenizers": lambda path: Tokenizer(models.WordLevel({str(n): n for n in range(9999)}, "0")).save(path),
 }
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -28,7 +29,7 @@ except OSError as error:
 """
 
 
-@pytest.mark.parametrize("library", ["safetensors", "tokenizers"])
+@pytest.mark.parametrize("library", ["safetensors", "python", "tokenizers"])
 def test_a_full_disk_is_an_os_error_that_names_the_file(
     repository: Path, tmp_path: Path, library: str
 ) -> None:

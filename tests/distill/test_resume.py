@@ -160,6 +160,18 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(start: Start, tm
     refused(start(folder, "--resume", "must", after=1, by="SIGTERM"), "after step 6", status=143)
 
 
+@pytest.mark.slow
+def test_a_disk_that_is_full_at_the_very_end_leaves_no_finished_run(start: Start, tmp_path: Path) -> None:
+    whole, full = tmp_path / "whole", tmp_path / "full"
+    assert start(whole).returncode == 0
+    num_steps = (whole / "metrics.jsonl").read_text().count('"step"')
+    done = start(full, "--checkpoint-every", "1000", after=num_steps, by="full")
+    refused(done, f"cannot write {full}/student: File too large", "make room")
+    assert not (full / "run.json").exists()
+    assert start(full).returncode == 0
+    assert made(full) == made(whole)
+
+
 def test_what_cannot_be_gone_on_from_is_one_line(start: Start, tmp_path: Path) -> None:
     folder, other = tmp_path / "run", tmp_path / "other"
     refused(start(folder, "--resume", "must"), "no checkpoint to go on from", "leave out --resume must")
