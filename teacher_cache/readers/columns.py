@@ -21,15 +21,9 @@ from teacher_cache.readers.labels import RawLabel
 from teacher_cache.readers.media_items import MediaReader
 from teacher_cache.readers.prompt_row import PromptRow, checked
 
-_SCALARS = (
-    types.is_string,
-    types.is_large_string,
-    types.is_string_view,
-    types.is_integer,
-    types.is_floating,
-    types.is_boolean,
-    types.is_null,
-)
+_TEXTS = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
+_BYTES = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_null)
+_SCALARS = (*_TEXTS, types.is_integer, types.is_floating, types.is_boolean)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +47,15 @@ def sort_columns(where: str, schema: pa.Schema) -> Columns:
     """Say what each column of a schema is.
 
     Raises:
-        SourceError: a name stands twice.
+        SourceError: a name stands twice, or is no text.
     """
-    names = list(schema.names)
+    try:
+        names = list(schema.names)
+        embedded = [name for name, kind in zip(names, schema.types, strict=True) if _is_embedded(kind)]
+    except UnicodeDecodeError:
+        raise SourceError(f"{where}: the name of a column is not UTF-8; write the file again") from None
     if twice := [name for name in names if names.count(name) > 1]:
         raise SourceError(f"{where}: the column {twice[0]} stands twice; give each its own name")
-    embedded = [name for name in names if _is_embedded(schema.field(name).type)]
     rest = [name for name in names if name not in embedded]
     fields = [name for name in rest if name not in KNOWN_COLUMNS and _is_scalar(schema.field(name).type)]
     return Columns(
@@ -72,7 +69,14 @@ def sort_columns(where: str, schema: pa.Schema) -> Columns:
 def _is_embedded(kind: pa.DataType) -> bool:
     if _is_list(kind):
         return _is_embedded(kind.value_type)
-    return types.is_struct(kind) and {kind.field(i).name for i in range(kind.num_fields)} == {"bytes", "path"}
+    if not types.is_struct(kind):
+        return False
+    parts = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
+    if set(parts) != {"bytes", "path"}:
+        return False
+    return any(is_kind(parts["bytes"]) for is_kind in _BYTES) and any(
+        is_kind(parts["path"]) for is_kind in _TEXTS
+    )
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -109,22 +113,26 @@ class TableReader:
         Raises:
             SourceError: a value is not as it should be.
         """
-        values = {name: self._plain(batch, name) for name in (*self.columns.known, *self.columns.fields)}
-        files = [self._files(batch.column(name)) for name in self.columns.embedded]
+        plain = (*self.columns.known, *self.columns.fields)
+        values = {name: self._sound(batch, name).to_pylist() for name in plain}
+        files = [self._files(self._sound(batch, name)) for name in self.columns.embedded]
         for index in range(batch.num_rows):
             self.num_rows += 1
             place = f"row {self.num_rows}"
             record = {name: column[index] for name, column in values.items()}
             yield place, self._row(place, record, [item for column in files for item in column[index]])
 
-    def _plain(self, batch: pa.RecordBatch, name: str) -> list[Any]:
+    def _sound(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        """A column whose offsets and texts were checked: a damaged one could read anywhere in memory."""
+        column = batch.column(name)
         try:
-            return batch.column(name).to_pylist()
-        except UnicodeDecodeError:
+            column.validate(full=True)
+        except pa.ArrowException as error:
             raise SourceError(
-                f"{self.path}: the column {name} has a text that is not UTF-8 among the rows from "
-                f"{self.num_rows + 1}; write the file again"
+                f"{self.path}: the column {name} is damaged among the rows from {self.num_rows + 1}: "
+                f"{' '.join(str(error).split())[:200]}; write the file again"
             ) from None
+        return column
 
     def _row(self, place: str, record: Mapping[str, Any], embedded: list[Media]) -> PromptRow:
         where = f"{self.path}, {place}"

@@ -12,6 +12,9 @@ from teacher_cache.readers.columns import TableReader, sort_columns
 from teacher_cache.readers.labels import RawLabel
 from teacher_cache.readers.reading import Gathering, Reading
 
+# A name in the footer that is no UTF-8 comes out of pyarrow as it is.
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+
 
 def read_parquet(path: Path, gathering: Gathering) -> Reading:
     """Read a file of prompts.
@@ -46,14 +49,14 @@ def _opened(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     try:
         file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
         return file.schema_arrow, _batches(path, file)
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGED as error:
         raise SourceError(_damaged(path, error)) from None
 
 
 def _batches(path: Path, file: Any) -> Iterator[pa.RecordBatch]:
     try:
         yield from file.iter_batches()
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGED as error:
         raise SourceError(_damaged(path, error)) from None
 
 

@@ -111,7 +111,7 @@ def test_any_text_in_any_row_group_comes_back(read: Read, texts: list[str], grou
         (pa.table([["a"], ["b"]], names=["text", "text"]), r"the column text stands twice"),
         (
             {"text": pa.array([b"a", b"\xef"]).view(pa.string())},
-            r"the column text has a text that is not UTF-8",
+            r"the column text is damaged among the rows from 1: Invalid UTF8",
         ),
     ],
 )
