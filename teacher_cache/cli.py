@@ -122,6 +122,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     help="Environment variable that holds the service's key.",
 )
 @click.option("--allow-remote-media", is_flag=True, help="Fetch pictures that examples name by a URL.")
+@click.option("--keep-media", is_flag=True, help="Keep the pictures that the teacher makes, in media/.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),

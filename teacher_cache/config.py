@@ -49,6 +49,7 @@ class CacheConfig:
         base_url: of the service.
         api_key_env: environment variable that holds its key.
         allow_remote_media: fetch pictures that examples name by a URL.
+        keep_media: keep the pictures that a teacher makes, beside the shards.
         timeout: seconds without a byte after which a request is given up.
         max_retries: of one request.
         max_requests_per_minute: None is no limit.
@@ -92,6 +93,7 @@ class CacheConfig:
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     allow_remote_media: bool = False
+    keep_media: bool = False
     timeout: float = 120.0
     max_retries: int = 5
     max_requests_per_minute: int | None = None

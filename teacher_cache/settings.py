@@ -9,6 +9,7 @@ from schemas.errors import ConfigError
 from schemas.manifest import Plain, Request
 from schemas.topk import MAX_DRAWS
 from teacher_cache.config import CacheConfig
+from teacher_cache.kept_pictures import MEDIA_NAME
 from teacher_cache.plan import Plan
 from teacher_cache.scoring import score_identity
 from teacher_cache.teachers import Backend
@@ -88,7 +89,8 @@ def make_settings(
         ),
         options=config.options,
         media=plan.media,
-        media_folder=None if config.dry_run else config.folder(plan.task.name) / "media",
+        media_folder=None if config.dry_run else config.folder(plan.task.name) / MEDIA_NAME,
+        keep_media=config.keep_media,
     )
 
 
@@ -127,6 +129,8 @@ def _check_meaning(config: CacheConfig, backend: Backend, name: str, store: tupl
     if not backend.generates:
         _refuse_given(config, _GENERATION, f"the backend {name} is not told how to write")
         _refuse_given(config, ["score"], f"the backend {name} scores no answers")
+    if config.keep_media and not backend.makes_pictures:
+        raise ConfigError(f"--keep-media: the backend {name} makes no pictures; leave it out")
     if config.score is not None:
         _refuse_given(config, list(_GENERATION)[1:], "with --score nothing is generated")
         if "text" in store or "logprobs" not in store:

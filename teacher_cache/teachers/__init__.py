@@ -24,6 +24,7 @@ class Backend:
         generates: whether it writes texts, so that it can be told how.
         whole_distribution: whether it sees every token's whole distribution, which the codec `sampled` needs.
         sorts_by_length: whether rows of about one length are asked together.
+        makes_pictures: whether it can make pictures that are worth keeping.
         extra: what `pip install "armada-distill[...]"` needs for it.
         modules: importable once that extra is installed.
     """
@@ -36,6 +37,7 @@ class Backend:
     generates: bool = False
     whole_distribution: bool = False
     sorts_by_length: bool = False
+    makes_pictures: bool = False
     extra: str | None = None
     modules: tuple[str, ...] = ()
 
@@ -75,6 +77,7 @@ BACKENDS: dict[str, Backend] = {
         default_signals=("text",),
         default_concurrency=32,
         generates=True,
+        makes_pictures=True,
         extra="openai",
         modules=("openai", "aiolimiter"),
     ),

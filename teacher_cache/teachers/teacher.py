@@ -92,6 +92,7 @@ class TeacherSettings:
         options: `--option` as given; see `parse_options`.
         media: where the pictures and sounds of the examples are; None where there are none.
         media_folder: where those that the teacher makes are kept; None keeps none.
+        keep_media: keep those too that could be made again; those of a service are kept in any case.
     """
 
     name: str
@@ -104,6 +105,7 @@ class TeacherSettings:
     options: Mapping[str, str] = field(default_factory=dict)
     media: "MediaSource | None" = None
     media_folder: Path | None = None
+    keep_media: bool = False
 
 
 Options = TypeVar("Options", bound=BaseModel)
