@@ -81,6 +81,17 @@ BACKENDS: dict[str, Backend] = {
         extra="openai",
         modules=("openai", "aiolimiter"),
     ),
+    "diffusers": Backend(
+        make=_lazily("teacher_cache.teachers.diffusion_model:DiffusionTeacher"),
+        signals=("repr",),
+        default_signals=("repr",),
+        default_batch_size=8,
+        default_concurrency=2,
+        sorts_by_length=True,
+        makes_pictures=True,
+        extra="diffusion",
+        modules=("diffusers",),
+    ),
     "none": Backend(
         make=_lazily("teacher_cache.teachers.none:NoTeacher"),
         signals=(),

@@ -125,12 +125,13 @@ class ModelFolder:
         return digest_of({file.name: sha256_of(file) for file in self._files(patterns)})
 
 
-def find_model(name: str, revision: str | None) -> ModelFolder:
+def find_model(name: str, revision: str | None, backend: str = "transformers") -> ModelFolder:
     """Find the folder of a model, which for a name of the hub fetches all but its weights.
 
     Args:
         name: a folder, the name of one below data/models, or `owner/name` of the hub.
         revision: of the hub.
+        backend: that asks, for what is said where there is none.
 
     Raises:
         ConfigError: a folder is given a revision.
@@ -146,13 +147,13 @@ def find_model(name: str, revision: str | None) -> ModelFolder:
         return ModelFolder(folder.name, folder)
     if not _HUB_NAME.fullmatch(name) or Path(name.partition("/")[0]).exists():
         raise TeacherError(
-            f"--model transformers:{name}: no such folder; give one with a model, or owner/name of the hub"
+            f"--model {backend}:{name}: no such folder; give one with a model, or owner/name of the hub"
         )
-    path = _download(name, revision, list(_SMALL))
+    path = _download(name, revision, list(_SMALL), backend)
     return ModelFolder(name, path, commit=path.name)
 
 
-def _download(name: str, revision: str | None, patterns: list[str]) -> Path:
+def _download(name: str, revision: str | None, patterns: list[str], backend: str = "transformers") -> Path:
     from huggingface_hub import snapshot_download
 
     try:
@@ -160,5 +161,5 @@ def _download(name: str, revision: str | None, patterns: list[str]) -> Path:
     except Exception as error:  # noqa: BLE001 - the hub's library raises the network's errors as they are
         reason = str(error).split("\n", maxsplit=1)[0]
         raise TeacherError(
-            f"--model transformers:{name}: the hub does not give it ({reason}); give a local folder"
+            f"--model {backend}:{name}: the hub does not give it ({reason}); give a local folder"
         ) from None
