@@ -15,7 +15,11 @@ PINNED = dict(re.findall(r"^([\w.-]+)==(\S+)$", (REPOSITORY / "constraints.txt")
 
 
 @pytest.mark.parametrize(
-    "line", [*PROJECT["dependencies"], *EXTRAS["speech"], *EXTRAS["openai"], *EXTRAS["dev"]]
+    "line",
+    [
+        *PROJECT["dependencies"],
+        *(line for extra in ("speech", "openai", "diffusion", "dev") for line in EXTRAS[extra]),
+    ],
 )
 def test_pin_is_inside_the_declared_range(line: str) -> None:
     wanted = Requirement(line)
