@@ -52,11 +52,7 @@ def load_model(
     logging.disable_progress_bar()
     settings: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     with _as_teacher_error(folder, device):
-        if kind is Kind.VISION:
-            processor = transformers.AutoProcessor.from_pretrained(folder.path, **settings)
-            tokenizer = processor.tokenizer
-        else:
-            processor, tokenizer = None, transformers.AutoTokenizer.from_pretrained(folder.path, **settings)
+        tokenizer, processor = _tokenizer(folder, kind, settings)
         model, report = getattr(transformers, _CLASSES[kind]).from_pretrained(
             folder.path, dtype=dtype, use_safetensors=True, output_loading_info=True, **settings
         )
@@ -68,6 +64,25 @@ def load_model(
         model.generation_config = transformers.GenerationConfig()
     pad = tokenizer.pad_token_id
     return LoadedModel(model, tokenizer, processor, ends, min(ends, default=0) if pad is None else pad)
+
+
+def load_tokenizer(folder: ModelFolder, kind: Kind, *, trust_remote_code: bool) -> tuple[Any, Any]:
+    """Load what stands before a model: its tokenizer, and the processor of a model that sees.
+
+    Raises:
+        TeacherError: they are damaged or not all there.
+    """
+    with _as_teacher_error(folder, "cpu"):
+        return _tokenizer(folder, kind, {"local_files_only": True, "trust_remote_code": trust_remote_code})
+
+
+def _tokenizer(folder: ModelFolder, kind: Kind, settings: dict[str, Any]) -> tuple[Any, Any]:
+    import transformers
+
+    if kind is Kind.VISION:
+        processor = transformers.AutoProcessor.from_pretrained(folder.path, **settings)
+        return processor.tokenizer, processor
+    return transformers.AutoTokenizer.from_pretrained(folder.path, **settings), None
 
 
 def _check_whole(folder: ModelFolder, report: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ class LocalModelTeacher:
         self._folder.check()
         self._shape = read_architecture(self._folder, trust_remote_code=options.trust_remote_code)
         self._shape.check(self._folder.name, settings.store, options.layer)
-        self._reading = _reading(options, self._shape, self._folder)
+        self._reading = decide_reading(options, self._shape, self._folder)
         if "text" in settings.store:
             check_generation(settings.generation.num_samples, settings.generation.temperature)
         if "logprobs" in settings.store:
@@ -76,7 +76,7 @@ class LocalModelTeacher:
             repr_dtype=reading.repr_dtype,
             vocab_size=shape.vocab_size,
             hashes=self._folder.hashes(chat=reading.chat, code=options.trust_remote_code),
-            versions=_versions(shape.kind),
+            versions=versions_of(shape.kind),
             options={
                 "dtype": find_dtype(options, self._device),
                 "pooling": reading.pooling,
@@ -141,7 +141,12 @@ class LocalModelTeacher:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _reading(options: LocalOptions, shape: Architecture, folder: ModelFolder) -> Reading:
+def decide_reading(options: LocalOptions, shape: Architecture, folder: ModelFolder) -> Reading:
+    """How a model's prompts are written and read, where the options leave it open.
+
+    Raises:
+        ConfigError: a chat template is wanted and there is none.
+    """
     has_template = folder.chat_template is not None
     if options.chat == "true" and not has_template:
         raise ConfigError(f"--option chat=true: {folder.name} has no chat template; leave the option out")
@@ -155,7 +160,8 @@ def _reading(options: LocalOptions, shape: Architecture, folder: ModelFolder) ->
     )
 
 
-def _versions(kind: Kind) -> dict[str, str]:
+def versions_of(kind: Kind) -> dict[str, str]:
+    """Versions of the packages that every model of a kind passes through."""
     names = ["torch", "transformers", "tokenizers"]
     if kind is Kind.VISION:
         names += ["pillow", *(["torchvision"] if find_spec("torchvision") else [])]

@@ -73,7 +73,7 @@ class PromptReader:
         if not ids:
             raise PromptError("the prompt is empty")
         answer_ids = self._answer(example) if self.scores else []
-        self._check_length(len(ids), len(answer_ids))
+        self.check_length(len(ids), len(answer_ids))
         return Prompt(example.id, text, ids, images, answer_ids)
 
     def _images(self, example: Example) -> list["Image"]:
@@ -128,7 +128,16 @@ class PromptReader:
             raise PromptError("there is no answer to score")
         return ids
 
-    def _check_length(self, num_prompt: int, num_answer: int) -> None:
+    def check_length(self, num_prompt: int, num_answer: int) -> None:
+        """Refuse what does not fit the context.
+
+        Args:
+            num_prompt: tokens of the prompt.
+            num_answer: tokens of the answer to score.
+
+        Raises:
+            PromptError: it does not fit.
+        """
         if self.context is None or num_prompt + max(self.room, num_answer) <= self.context:
             return
         beside = ""

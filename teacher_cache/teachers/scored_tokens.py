@@ -72,10 +72,11 @@ class Recorder:
 
     def scored(self) -> ScoredTokens:
         """All tokens so far, of which there is one at least."""
-        return _joined(self._parts)
+        return joined(self._parts)
 
 
-def _joined(parts: Sequence[ScoredTokens]) -> ScoredTokens:
+def joined(parts: Sequence[ScoredTokens]) -> ScoredTokens:
+    """Tokens that follow each other, of which there is one at least."""
     tops = [part.top for part in parts]
     draws = [top.draws for top in tops if top.draws is not None]
     tails = [part.tail for part in parts if part.tail is not None]
