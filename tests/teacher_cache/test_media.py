@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from schemas.example import Media
@@ -178,6 +180,29 @@ def test_what_is_no_picture_is_said(folder: Path, data: bytes, message: str) -> 
             ask(media_of(source, "a.png"))
         assert str(raised.value).startswith(message)
         assert "0x" not in str(raised.value)
+
+
+@given(
+    kind=st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"]),
+    position=st.integers(0, 10**6),
+    new=st.binary(min_size=1, max_size=8),
+    end=st.none() | st.integers(0, 10**6),
+)
+def test_any_bytes_are_a_picture_or_said_to_be_none(
+    kind: str, position: int, new: bytes, end: int | None
+) -> None:
+    data = picture(kind, size=(40, 30))
+    at = position % len(data)
+    data = data[:at] + new + data[at + len(new) :]
+    data = data if end is None else data[: end % len(data)]
+    digest = hashlib.sha256(data).hexdigest()
+
+    try:
+        image = MediaSource(inline={digest: data}).load_image(Media("inline/x", digest))
+    except MediaError as error:
+        image, said = None, str(error)
+        assert "\n" not in said
+    assert image is None or image.mode == "RGB"
 
 
 def test_bytes_that_changed_since_the_plan_are_not_sent(folder: Path) -> None:
