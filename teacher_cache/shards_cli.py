@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from schemas.console import EXIT_FAILED, run_command, say, show_json
+from teacher_cache.interchange.cli import export_command, import_command
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 _JSON = click.option("--json", "as_json", is_flag=True, help="One object on standard output.")
@@ -14,7 +15,14 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One object on stan
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def group() -> None:
-    """Look at a teacher cache: what it holds, how far it is, whether its bytes are whole, how good it is."""
+    """Look at a teacher cache: what it holds, how far it is, whether its bytes are whole, how good it is.
+
+    Or bring it to the files of another library, and those to a cache.
+    """
+
+
+group.add_command(export_command)
+group.add_command(import_command)
 
 
 @group.command()
