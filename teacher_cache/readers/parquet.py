@@ -8,9 +8,11 @@ import pyarrow as pa
 
 from schemas.errors import SourceError
 from teacher_cache.readers.class_names import class_names, class_table, translated
-from teacher_cache.readers.columns import TableReader, sort_columns
+from teacher_cache.readers.columns import sort_columns
+from teacher_cache.readers.gathering import Gathering
 from teacher_cache.readers.labels import RawLabel
-from teacher_cache.readers.reading import Gathering, Reading
+from teacher_cache.readers.reading import Reading
+from teacher_cache.readers.table import TableReader
 
 # A name in the footer that is no UTF-8 comes out of pyarrow as it is.
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)

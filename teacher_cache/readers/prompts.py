@@ -6,6 +6,7 @@ from pathlib import Path
 
 from schemas.errors import SourceError
 from teacher_cache.readers.delimited import delimited_rows
+from teacher_cache.readers.gathering import Gathering
 from teacher_cache.readers.jsonl import own_row
 from teacher_cache.readers.lines import open_source, read_lines
 from teacher_cache.readers.media_items import MediaReader
@@ -13,7 +14,7 @@ from teacher_cache.readers.messages import messages_row
 from teacher_cache.readers.openai_batch import BatchReader
 from teacher_cache.readers.parquet import read_parquet
 from teacher_cache.readers.prompt_row import PromptRow
-from teacher_cache.readers.reading import Gathering, Reading
+from teacher_cache.readers.reading import Reading
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson", ".json")

@@ -12,10 +12,12 @@ import pyarrow as pa
 from schemas.errors import SourceError
 from schemas.tasks import LabelKind, TaskSpec
 from teacher_cache.readers.class_names import by_number, class_names, class_table, translated
-from teacher_cache.readers.columns import Columns, TableReader, sort_columns
+from teacher_cache.readers.columns import Columns, sort_columns
+from teacher_cache.readers.gathering import Gathering
 from teacher_cache.readers.labels import RawLabel
 from teacher_cache.readers.media_items import MediaReader
-from teacher_cache.readers.reading import Gathering, Reading
+from teacher_cache.readers.reading import Reading
+from teacher_cache.readers.table import TableReader
 
 _DICT_NAME = "dataset_dict.json"
 _STATE_NAME = "state.json"
