@@ -31,6 +31,7 @@ class Architecture:
         num_layers: layers that have hidden states.
         vocab_size: of its logits; None of an encoder.
         context: most tokens of a text; None is no limit that the configuration knows.
+        left_to_right: whether a token sees none that come after it, so that only the last has seen all.
     """
 
     kind: Kind
@@ -39,6 +40,7 @@ class Architecture:
     num_layers: int
     vocab_size: int | None
     context: int | None
+    left_to_right: bool
 
     @property
     def writes(self) -> bool:
@@ -77,6 +79,11 @@ def read_architecture(folder: ModelFolder, *, trust_remote_code: bool) -> Archit
         )
     text = config.get_text_config()
     kind = _kind(config)
+    if getattr(text, "hidden_size", None) is None or (kind is Kind.ENCODER and text is not config):
+        raise TeacherError(
+            f"{folder.path}: {config.model_type} is no model that a text alone goes into; give a causal "
+            "language model, an image-text-to-text model or a text encoder"
+        )
     return Architecture(
         kind=kind,
         model_type=config.model_type,
@@ -84,6 +91,7 @@ def read_architecture(folder: ModelFolder, *, trust_remote_code: bool) -> Archit
         num_layers=text.num_hidden_layers,
         vocab_size=None if kind is Kind.ENCODER else text.vocab_size,
         context=_context(folder, text, kind),
+        left_to_right=_is_left_to_right(text, kind),
     )
 
 
@@ -123,6 +131,22 @@ def _kind(config: Any) -> Kind:
         return Kind.CAUSAL
     return (
         Kind.CAUSAL if "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}) else Kind.ENCODER
+    )
+
+
+def _is_left_to_right(text: Any, kind: Kind) -> bool:
+    """A language model, also one saved without its head; BERT and its like are known by their masks."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    if kind is not Kind.ENCODER:
+        return True
+    model_type = text.model_type
+    return (
+        model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     )
 
 

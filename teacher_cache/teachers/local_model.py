@@ -154,7 +154,7 @@ def decide_reading(options: LocalOptions, shape: Architecture, folder: ModelFold
     return Reading(
         chat=options.chat == "true" or (options.chat == "auto" and has_template and shape.writes),
         layer=options.layer,
-        pooling=options.pooling or ("last" if shape.writes else "mean"),
+        pooling=options.pooling or ("last" if shape.left_to_right else "mean"),
         # The last layer is normalised; before it single features of large models pass what float16 can hold.
         repr_dtype="float16" if last_layer else "float32",
     )

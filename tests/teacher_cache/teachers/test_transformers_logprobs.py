@@ -98,11 +98,11 @@ def test_what_is_kept_and_the_tail_sum_to_one(causal: Path, ask: Ask, rows: Rows
         assert (mass < 0.999).any()
 
 
-@pytest.mark.parametrize("model_type", ["llama", "gpt2"])
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "gemma2", "mamba"])
 def test_a_given_answer_is_scored_over_its_own_tokens(
     *, model_type: str, make_causal: Callable[..., Path], ask: Ask, rows: Rows, load: Load, tmp_path: Path
 ) -> None:
-    """GPT-2 has a learned position for each place, so padding that were counted would be seen."""
+    """GPT-2 has a learned position for each place, Gemma 2 caps its logits, Mamba has no attention."""
     folder = make_causal(tmp_path / model_type, model_type)
     entries = Entries(codec="exact", top_k=-1, given_answers=True)
     answers = ask(folder, rows(PROMPTS, GIVEN), "logprobs", entries=entries)

@@ -116,6 +116,10 @@ def test_entries_that_the_codec_cannot_hold(causal: Path) -> None:
         ({"model_type": "t5", "is_encoder_decoder": True}, "t5 is an encoder with a decoder"),
         ({"model_type": "of-the-future"}, "is no model that transformers knows"),
         (
+            {"model_type": "clip", "architectures": ["CLIPModel"]},
+            "clip is no model that a text alone goes into",
+        ),
+        (
             {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}},
             "this model runs code of its own; read it, then give --option trust-remote-code=true",
         ),
@@ -133,7 +137,9 @@ def test_a_model_without_a_head_writes_nothing(copy: Path) -> None:
     edit(copy / "config.json", architectures=["LlamaModel"])
     with pytest.raises(ConfigError, match=r"copy is of type llama without a causal language-model head"):
         teacher(copy)
-    assert teacher(copy, "repr").identity.vocab_size is None
+    identity = teacher(copy, "repr").identity
+    assert identity.vocab_size is None
+    assert identity.options["pooling"] == "last"
 
 
 def cut_short(folder: Path) -> None:
