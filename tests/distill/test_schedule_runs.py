@@ -14,7 +14,10 @@ from distill.aligner import TSAligner
 from distill.config import resolve
 from distill.rates import rate_of
 from distill.schedules import SCHEDULES
+from distill.student import Student
+from distill.tower import Tower
 from distill.trainer import fit
+from distill.training import Training
 from schemas.cache import TeacherCache
 from schemas.result import RunResult
 
@@ -71,6 +74,44 @@ def test_only_frozen_leaves_the_aligner_bit_for_bit(
     saved = load_file(folder / "aligner.safetensors")
     assert set(saved) == set(drawn)
     assert all(torch.equal(saved[name], drawn[name]) == (schedule == "frozen") for name in drawn)
+
+
+@pytest.mark.parametrize("schedule", list(SCHEDULES))
+def test_a_tower_that_does_not_learn_answers_without_dropout(
+    run: Run, monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    step, seen = Training._step, set()
+
+    def watched(self: Training, batch: Any, trains: tuple[str, ...], part: Any) -> Any:
+        seen.update((trains, name, tower.module.training) for name, tower in self.towers.items())
+        return step(self, batch, trains, part)
+
+    monkeypatch.setattr(Training, "_step", watched)
+    run(schedule=schedule, epochs=1)
+    assert seen
+    assert all(learns == (name in trains) for trains, name, learns in seen)
+
+
+def test_joint_asks_and_moves_each_tower_once_a_batch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    for kind, name in ((TSAligner, "aligner"), (Student, "student")):
+
+        def forward(
+            self: Any, *given: Any, whole: Any = kind.forward, name: str = name, **tokens: Any
+        ) -> Any:
+            if self.training:
+                done.append(f"{name} answers")
+            return whole(self, *given, **tokens)
+
+        monkeypatch.setattr(kind, "forward", forward)
+    moved = Tower.step
+    monkeypatch.setattr(
+        Tower,
+        "step",
+        lambda self, *given: done.append(f"{type(self.module).__name__} moves") or moved(self, *given),
+    )
+    run(schedule="joint", epochs=1)
+    assert done == ["aligner answers", "TSAligner moves", "student answers", "Student moves"] * 6
 
 
 def test_accumulation_is_told_where_it_changes_batch_statistics(run: Run) -> None:

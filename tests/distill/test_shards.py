@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distill.ahead import in_order
-from distill.config import DistillationConfig
+from distill.config import DistillationConfig, resolve
+from distill.material import gather
 from distill.order import Order
 from distill.representations import representations_of, standardiser
 from distill.shards import Stream
@@ -118,6 +119,20 @@ def test_shuffled_rows_get_one_others_representation_for_the_whole_run(
     assert np.array_equal(*got)
     assert (got[0] != values).any(axis=1).mean() > 0.9
     assert np.array_equal(np.sort(got[0], axis=0), np.sort(values, axis=0))
+
+
+def test_noise_blurs_what_is_trained_on_and_what_is_measured(cache: TeacherCache, tiny_student: Path) -> None:
+    options = {"task": TASK.name, "student": str(tiny_student), "control": "noise:2", "max_length": 32}
+    run = resolve({**options, "standardise": False}, "audio")
+    material = gather(run, cache, TASK, load_tokenizer(run.student), torch.device("cpu"))
+    for stream_, split in ((material.train, "train"), (material.report, "validation")):
+        values = stored(cache, split)
+        added = [
+            np.concatenate([b.teacher_repr_BD.numpy() - values[b.rows_B] for b in stream_.batches(epoch, 0)])
+            for epoch in (0, 1)
+        ]
+        assert added[0].std() == pytest.approx(2, rel=0.1)
+        assert abs(np.corrcoef(added[0].ravel(), added[1].ravel())[0, 1]) < 0.15
 
 
 def test_undistilled_never_reads_a_representation(
