@@ -116,14 +116,18 @@ class PromptReader:
         # A template writes the special tokens itself.
         special = not self.chat
         if not images:
-            return self.tokenizer(text, add_special_tokens=special)["input_ids"] if text.strip() else []
+            return self._ids(text, special=special) if text.strip() else []
         try:
             return self.processor(text=[text], images=[images], add_special_tokens=special)["input_ids"][0]
         except Exception as error:  # noqa: BLE001 - each model's processor has checks and errors of its own
             raise PromptError(f"the model's processor refuses this example: {one_line(error)}") from None
 
+    def _ids(self, text: str, *, special: bool) -> list[int]:
+        # Not verbose: a text that is too long is said in its row, not on the terminal.
+        return self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+
     def _answer(self, example: Example) -> list[int]:
-        ids = self.tokenizer(example.answer_to_score or "", add_special_tokens=False)["input_ids"]
+        ids = self._ids(example.answer_to_score or "", special=False)
         if not ids:
             raise PromptError("there is no answer to score")
         return ids

@@ -122,10 +122,13 @@ def test_an_encoder_is_pooled_by_its_mean_and_knows_alike_from_unlike(
     assert units[0] @ units[2] < 0.2
 
 
-def test_an_encoder_takes_no_more_than_it_has_positions(fetched: Path, ask: Ask, rows: Rows) -> None:
+def test_an_encoder_takes_no_more_than_it_has_positions(
+    fetched: Path, ask: Ask, rows: Rows, capfd: pytest.CaptureFixture[str]
+) -> None:
     fits, long = ask(fetched / "models" / "minilm", rows(["word " * 510, "word " * 511]), "repr")
     assert fits.error is None
     assert long.error == "the prompt has 513 tokens; the model's context is 512 in all"
+    assert capfd.readouterr().err == ""
 
 
 def test_an_encoder_writes_nothing(fetched: Path) -> None:
