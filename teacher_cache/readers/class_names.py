@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -26,42 +27,51 @@ def class_names(schema: pa.Schema, column: str) -> tuple[str, ...]:
         return ()
 
 
-def class_table(where: str, names: Sequence[str], task: TaskSpec) -> list[int] | None:
-    """The task's class for each of the dataset's; None where one of the two has no classes.
+@dataclass(frozen=True, slots=True)
+class ClassTable:
+    """How labels of a dataset become labels of a task.
+
+    Attributes:
+        classes: the task's class for each of the dataset's; None where one of the two names no classes.
+        notice: what to tell the user where names say nothing to the task; empty elsewhere.
+    """
+
+    classes: tuple[int, ...] | None = None
+    notice: str = ""
+
+    def label(self, label: Any) -> RawLabel:
+        """A label of the dataset to one of the task; -1 is how Hugging Face writes none."""
+        if isinstance(label, int) and not isinstance(label, bool) and label == UNLABELLED:
+            return None
+        if isinstance(label, list):
+            return [self._class(item) for item in label]
+        return self._class(label)
+
+    def _class(self, label: Any) -> Any:
+        # What is none of the dataset's classes is left as it is, for the task to refuse.
+        if self.classes is None or not isinstance(label, int) or isinstance(label, bool):
+            return label
+        return self.classes[label] if 0 <= label < len(self.classes) else label
+
+
+def class_table(where: str, names: Sequence[str], task: TaskSpec) -> ClassTable:
+    """Match the classes of a dataset to those of a task.
 
     Raises:
         SourceError: some names fit and some do not, or none do and the numbers differ.
     """
     if not names or not task.classes:
-        return None
+        return ClassTable()
     ours = {name.casefold(): index for index, name in enumerate(task.classes)}
-    found = [ours.get(name.casefold()) for name in names]
-    if None not in found:
-        return [index for index in found if index is not None]
-    if set(found) == {None} and len(names) == len(ours):
-        return list(range(len(ours)))
+    found = tuple(ours[name.casefold()] for name in names if name.casefold() in ours)
+    if len(found) == len(names):
+        return ClassTable(found)
+    if not found and len(names) == len(ours):
+        pairs = ", ".join(f"{theirs} as {own}" for theirs, own in zip(names, task.classes, strict=True))
+        return ClassTable(
+            tuple(range(len(ours))), f"{where}: its classes are taken by their numbers: {pairs}"
+        )
     raise SourceError(
         f"{where}: its classes are {', '.join(names)}, task {task.name} has {', '.join(task.classes)}; "
         "rename the dataset's classes"
     )
-
-
-def by_number(names: Sequence[str], task: TaskSpec) -> str:
-    """What to tell the user where the classes' names say nothing to the task."""
-    pairs = ", ".join(f"{theirs} as {ours}" for theirs, ours in zip(names, task.classes, strict=True))
-    return f"its classes are taken by their numbers: {pairs}"
-
-
-def translated(label: Any, table: Sequence[int] | None) -> RawLabel:
-    """A label of the dataset to one of the task; -1 is how Hugging Face writes none."""
-    if label == UNLABELLED and not isinstance(label, bool | float):
-        return None
-    if table is None:
-        return label
-    if isinstance(label, list):
-        return [item if not _fits(item, table) else table[item] for item in label]
-    return table[label] if _fits(label, table) else label
-
-
-def _fits(label: Any, table: Sequence[int]) -> bool:
-    return isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(table)

@@ -48,7 +48,8 @@ def delimited_rows(path: Path, delimiter: str, task_of: TaskOf) -> Iterator[tupl
                 "cell that holds a delimiter"
             )
         else:
-            yield f"line {number}", _row(where, dict(zip(header, cells, strict=True)), task_of)
+            place = f"line {number}"
+            yield place, _row(path, place, dict(zip(header, cells, strict=True)), task_of)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -87,12 +88,12 @@ def _checked_header(where: str, cells: Sequence[str]) -> list[str]:
     return names
 
 
-def _row(where: str, cells: dict[str, str], task_of: TaskOf) -> PromptRow:
+def _row(path: Path, place: str, cells: dict[str, str], task_of: TaskOf) -> PromptRow:
+    where = f"{path}, {place}"
     given: dict[str, Any] = {name: cells[name] for name in KNOWN_COLUMNS if cells.get(name)}
     given["fields"] = {name: cell for name, cell in cells.items() if name not in KNOWN_COLUMNS}
     if "label" in given:
-        task = task_of(where.rpartition(", ")[2], given.get("task"))
-        given["label"] = label_of_text(given["label"], task)
+        given["label"] = label_of_text(given["label"], task_of(place, given.get("task")))
     if "media" in given:
         given["media"] = (
             _json(where, "media", given["media"]) if given["media"][0] == "[" else [given["media"]]

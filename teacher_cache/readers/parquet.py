@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.errors import SourceError
-from teacher_cache.readers.class_names import class_names, class_table, translated
+from teacher_cache.readers.class_names import ClassTable, class_names, class_table
 from teacher_cache.readers.columns import sort_columns
 from teacher_cache.readers.gathering import Gathering
 from teacher_cache.readers.labels import RawLabel
@@ -32,17 +32,21 @@ def read_parquet(path: Path, gathering: Gathering) -> Reading:
             "text or a number; leave it out, or write it as text"
         )
     names = class_names(schema, "label")
+    tables: dict[str, ClassTable] = {}
 
-    def label_of(place: str, task: str | None, label: Any) -> RawLabel:
+    def label_of(place: str, task_name: str | None, label: Any) -> RawLabel:
         if not names:
             return label
-        return translated(label, class_table(str(path), names, gathering.task_of(place, task)))
+        task = gathering.task_of(place, task_name)
+        if task.name not in tables:
+            tables[task.name] = class_table(str(path), names, task)
+        return tables[task.name].label(label)
 
     reader = TableReader(path=path, columns=columns, media=gathering.media, label_of=label_of)
     for batch in batches:
         for place, row in reader.rows(batch):
             gathering.add(place, row)
-    return gathering.done()
+    return gathering.done(*(table.notice for table in tables.values() if table.notice))
 
 
 def _opened(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from schemas.errors import SourceError
 from schemas.tasks import LabelKind, TaskSpec
-from teacher_cache.readers.class_names import by_number, class_names, class_table, translated
+from teacher_cache.readers.class_names import class_names, class_table
 from teacher_cache.readers.columns import Columns, sort_columns
 from teacher_cache.readers.gathering import Gathering
 from teacher_cache.readers.labels import RawLabel
@@ -107,20 +107,15 @@ class _Split:
         columns = self._columns(schema)
         names = class_names(schema, "label") if "label" in columns.known else ()
         table = class_table(str(self.folder), names, self.task)
-        notices: list[str] = []
-        if table is not None and not set(map(str.casefold, names)) <= set(
-            map(str.casefold, self.task.classes)
-        ):
-            notices.append(f"{self.folder.name or self.folder}: {by_number(names, self.task)}")
+        notices = [table.notice] if table.notice else []
         if "label" in schema.names and "label" not in columns.known:
             notices.append(f"the column label is not read: task {self.task.name} has no labels")
 
         def label_of(_place: str, _task: str | None, label: Any) -> RawLabel:
-            return translated(label, table) if self.task.classes else label
+            return table.label(label) if self.task.classes else label
 
-        return TableReader(path=self.folder, columns=columns, media=self.media, label_of=label_of), tuple(
-            notices
-        )
+        reader = TableReader(path=self.folder, columns=columns, media=self.media, label_of=label_of)
+        return reader, tuple(notices)
 
     def _columns(self, schema: pa.Schema) -> Columns:
         """What the task wants; a dataset of others has columns that are no business of ours."""

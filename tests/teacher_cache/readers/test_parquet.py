@@ -81,6 +81,20 @@ def test_labels(read: Read, label: object, wanted: tuple[int, ...]) -> None:
     assert example.label == Label(class_ids=wanted)
 
 
+def test_classes_of_a_parquet_file_that_the_datasets_library_wrote(read: Read) -> None:
+    import datasets
+
+    datasets.disable_progress_bars()
+    rows = datasets.Dataset.from_dict({"text": ["x", "y", "z"], "label": [1, 0, -1]})
+    sink = io.BytesIO()
+    rows.cast_column("label", datasets.ClassLabel(names=["pos", "neg"])).to_parquet(sink)
+    reading = read(NAME, sink.getvalue(), task="movie-sentiment")
+
+    assert [example.label.class_ids for example in reading.examples] == [(1,), (0,), ()]
+    (notice,) = reading.notices
+    assert notice.endswith("its classes are taken by their numbers: pos as negative, neg as positive")
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=20), st.integers(1, 7))
 def test_any_text_in_any_row_group_comes_back(read: Read, texts: list[str], group: int) -> None:

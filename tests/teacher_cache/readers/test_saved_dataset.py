@@ -92,7 +92,7 @@ def test_classes_by_name_else_by_number(save: Save, names: tuple[str, str], labe
     reading = read_saved_dataset(folder, SENTIMENT)
 
     assert [example.label.class_ids for example in reading.examples] == labels
-    by_number = "saved: its classes are taken by their numbers: neg as negative, pos as positive"
+    by_number = f"{folder}: its classes are taken by their numbers: neg as negative, pos as positive"
     assert reading.notices == ((by_number,) if names[0] == "neg" else ())
 
 
