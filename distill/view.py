@@ -1,7 +1,7 @@
 """What passes between the parts of stage two: a batch goes in, a view comes out of either tower.
 
 Letters: B batch, T tokens, C outputs (classes, or 1 for regression), P manifold, D width of the
-representation.
+representation (of the hidden states in `TokenView`), N tokens, V vocabulary of the student.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,23 @@ class View:
     logits_BC: Tensor
     aux_logits_BC: Tensor | None = None
     latent_BP: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """What a causal student says of N tokens, short of its logits: those are N x V, and are made in parts.
+
+    Attributes:
+        hidden_ND: what the language-modelling head reads, at the position before each token, float, (N, D).
+        head_VD: the head's weight, float, (V, D); V may be padded beyond the tokenizer's ids.
+        targets_N: the tokens, int64, (N,); -100 where a token counts for no loss.
+        bias_V: the head's bias, float, (V,), of the few families that have one.
+    """
+
+    hidden_ND: Tensor
+    head_VD: Tensor
+    targets_N: Tensor
+    bias_V: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
