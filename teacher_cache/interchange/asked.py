@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
+from teacher_cache.readers.gathering import Gathering
 from teacher_cache.readers.lines import read_lines
 from teacher_cache.readers.media_items import MediaReader
 from teacher_cache.readers.openai_batch import BatchReader
 from teacher_cache.readers.prompts import read_prompts
-from teacher_cache.readers.reading import Gathering, Reading
+from teacher_cache.readers.reading import Reading
 
 _QUESTIONS = ("messages", "prompt", "input")
 
