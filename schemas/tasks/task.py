@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 from schemas.errors import SourceError
 from schemas.example import Example
@@ -57,7 +56,7 @@ class TaskSpec:
     student_fields: tuple[str, ...] = ("text",)
     source: str | None = None
     teacher_prompt: Callable[[Example], str] = all_fields
-    templates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    templates: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     extract_answer: Callable[[str], str | None] = whole_text
 
     def prompt(self, example: Example) -> str:
