@@ -49,7 +49,6 @@ class Connection:
         key = Key.read(service.api_key_env, address)
         self._transport = Transport(address, key, service.timeout, concurrency)
         self.close = self._transport.close
-        self.fetch = self._transport.fetch
 
     async def find(self, url: str) -> object | None:
         """Read a page that a service may not have; None then.
@@ -101,6 +100,14 @@ class Connection:
                         f"{self.address.host} refuses {refused.name}={one_line(sent[refused.name])} "
                         f"({refused}); change {OPTIONS.get(refused.name, '--option')}, or ask another service"
                     ) from None
+
+    async def fetch(self, url: str, most_bytes: int) -> bytes:
+        """Read a file that an answer points to; see `Transport.fetch`.
+
+        Raises:
+            RowError: it cannot be had.
+        """
+        return await self._retried(lambda: self._transport.fetch(url, most_bytes))
 
     async def _retried(self, once: Callable[[], Awaitable[Read]]) -> Read:
         tries = 0
