@@ -3,7 +3,7 @@
 The logits of N tokens over a vocabulary are most of a small student's memory, so they are made for some
 tokens at a time, turned into their own gradient where they lie, and multiplied back at once: no second pass
 makes them again, and what is kept is the gradient of the hidden states and of the head.
-docs/decisions/0010-losses-on-tokens.md has the figures.
+docs/decisions/0011-losses-on-tokens.md has the figures.
 
 Letters: N tokens, D hidden width, V vocabulary of the student.
 """
