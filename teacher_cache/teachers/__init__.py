@@ -54,7 +54,7 @@ def _lazily(path: str) -> Callable[[TeacherSettings], Teacher]:
 
 BACKENDS: dict[str, Backend] = {
     "speech": Backend(
-        make=_lazily("teacher_cache.teachers.speech:SpeechTeacher"),
+        make=_lazily("teacher_cache.teachers.speech_choice:make_speech_teacher"),
         signals=("text", "repr"),
         default_signals=("repr",),
         default_batch_size=4,

@@ -146,7 +146,8 @@ def _model_folder(name: str) -> Path:
     voice, _, model = name.partition("+")
     if voice != "hibari" or not model:
         raise ConfigError(
-            f"--model speech:{name}: the name is hibari+MODEL, such as speech:hibari+whisper-tiny.en"
+            f"--model speech:{name}: the name is hibari+MODEL, such as speech:hibari+whisper-tiny.en, or "
+            "SPEECHT5_DIR+WAV2VEC2_DIR"
         )
     folder = Path(model) if Path(model).is_dir() else MODELS / model
     for needed in ("model.bin", "tokenizer.json"):

@@ -18,6 +18,7 @@ from schemas.shard import arrow_schema
 from teacher_cache.teachers import BACKENDS, Teacher, TeacherSettings, find_backend
 from teacher_cache.teachers.teacher import Generation
 from tests.tiny_pipelines import write_stable_diffusion, write_text_to_video
+from tests.tiny_speech import write_pair
 
 TEXTS = (
     "A warm and funny film.",
@@ -57,6 +58,12 @@ TEACHERS = {
         "word " * 9000,  # of a context of 8,192 tokens
         ("text", "logprobs", "repr"),
         tolerance=2**-9,  # two steps of float16
+    ),
+    "speech, SpeechT5 and Wav2Vec2": Contract(
+        "speech:{made}/tiny-t5+{made}/tiny-w2v",
+        "long " * 100,  # of 64 letters
+        ("repr",),
+        write=write_pair,
     ),
     "diffusers, pictures": Contract(
         "diffusers:{made}",
