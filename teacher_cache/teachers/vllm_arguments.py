@@ -7,13 +7,14 @@ from teacher_cache.teachers.local_options import Device, Dtype, Pooling
 from teacher_cache.teachers.teacher import TeacherSettings
 from teacher_cache.teachers.vllm_adapter import Adapter
 from teacher_cache.teachers.vllm_hook import Watches
-from teacher_cache.teachers.vllm_options import VllmOptions, sees_all
+from teacher_cache.teachers.vllm_options import VllmOptions
 
 _GIB = 1 << 30
 _CPU_CACHE_GB = 4.0
 _MOST_SEQUENCES = 256
 # Logits of a prompt that are held at once: half a gigabyte, and as much again for what is made of them.
 _MOST_LOGITS = 1 << 27
+_MOST_TOKENS = 8192
 # vLLM's own share of a GPU, which two engines have to share.
 _GPU_SHARE = 0.9
 
@@ -42,19 +43,17 @@ class EngineArguments:
 
     def of_writer(self, watches: Watches) -> dict[str, Any]:
         """Of the engine that writes and scores."""
-        entries = self.settings.entries
-        records = "logprobs" in self.settings.store
         arguments = self._shared() | {
             "runner": "generate",
             "logprobs_mode": self.options.logprobs_mode,
             "max_logprobs": -1,
         }
-        if records and sees_all(entries):
+        if self.options.watches(self.settings):
             # What stands in a request's text must be there when its next token is chosen.
             arguments |= {"logits_processors": [watches.processor()], "async_scheduling": False}
-        if records and entries.given_answers:
+        elif "logprobs" in self.settings.store and self.settings.entries.given_answers:
             # All tokens of a prompt that are read at once have their logits in memory at once.
-            num_tokens = max(1, _MOST_LOGITS // self.vocab_size)
+            num_tokens = min(max(1, _MOST_LOGITS // self.vocab_size), _MOST_TOKENS)
             arguments |= {
                 "max_num_batched_tokens": num_tokens,
                 "max_num_seqs": min(num_tokens, _MOST_SEQUENCES),

@@ -19,7 +19,7 @@ from teacher_cache.teachers.local_prompts import one_line
 from teacher_cache.teachers.vllm_adapter import Adapter
 
 # Read when vLLM is imported. It would start a process of its own, tell its makers, and write pages of log.
-_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "CRITICAL"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +110,11 @@ class Engine:
             return self._llm.llm_engine.step()
         except Exception as error:
             advice = (
-                "run the same command with a lower --batch-size"
-                if is_out_of_memory(error)
-                else "run it again"
+                "give a lower --option max-model-len or kv-cache-gb, and " if is_out_of_memory(error) else ""
             )
-            raise TeacherError(f"{self._name}: vLLM stopped ({one_line(error)}); {advice}") from error
+            raise TeacherError(
+                f"{self._name}: vLLM stopped ({one_line(error)}); {advice}run the same command again"
+            ) from error
 
 
 def _load(folder: ModelFolder, arguments: Mapping[str, Any]) -> Any:

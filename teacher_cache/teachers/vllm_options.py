@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.errors import ConfigError
 from teacher_cache.teachers.local_options import LocalOptions, Pooling
-from teacher_cache.teachers.teacher import WHOLE_VOCABULARY, Entries, TeacherSettings
+from teacher_cache.teachers.teacher import WHOLE_VOCABULARY, TeacherSettings
 
 # vLLM raises lower ones in silence, and refuses higher ones.
 _COLDEST, _HOTTEST = 0.01, 2.0
@@ -73,13 +73,17 @@ class VllmOptions(BaseModel):
             raise ConfigError(
                 f"--sampling-temperature {temperature:g}: vLLM takes 0, or {_COLDEST:g} to {_HOTTEST:g}"
             )
-        if "logprobs" in settings.store and sees_all(settings.entries) and self.tensor_parallel_size > 1:
+        if self.watches(settings) and self.tensor_parallel_size > 1:
             raise ConfigError(
                 f"--option tensor-parallel-size={self.tensor_parallel_size}: whole distributions (--codec "
-                "sampled, --top-k -1) are seen in one process alone; give --top-k 1 or more, or leave it out"
+                "sampled, --top-k -1, --score beside an adapter) are seen in one process alone; leave it "
+                "out, or give --top-k 1 or more"
             )
 
-
-def sees_all(entries: Entries) -> bool:
-    """Whether the entries are chosen where the whole distribution is, and not of the most probable ones."""
-    return entries.codec == "sampled" or entries.top_k == WHOLE_VOCABULARY
+    def watches(self, settings: TeacherSettings) -> bool:
+        """Whether entries are chosen where the whole distribution is, and not of the most probable ones."""
+        entries = settings.entries
+        sees_all = entries.codec == "sampled" or entries.top_k == WHOLE_VOCABULARY
+        # vLLM mixes up the rows of a prompt's log-probabilities where there is an adapter.
+        is_mixed_up = entries.given_answers and self.adapter is not None
+        return "logprobs" in settings.store and (sees_all or is_mixed_up)

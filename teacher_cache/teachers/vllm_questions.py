@@ -12,7 +12,7 @@ from teacher_cache.teachers.openai_texts import row_seed
 from teacher_cache.teachers.teacher import TeacherSettings
 from teacher_cache.teachers.vllm_engine import Question
 from teacher_cache.teachers.vllm_hook import Watch, Watches
-from teacher_cache.teachers.vllm_options import VllmOptions, sees_all
+from teacher_cache.teachers.vllm_options import VllmOptions
 from teacher_cache.teachers.vllm_outputs import own_logprobs, pooled, told, with_tokens, written
 
 
@@ -63,7 +63,7 @@ class Questions:
     @cached_property
     def watching(self) -> bool:
         """Whether whole distributions are looked at."""
-        return self.records and sees_all(self.settings.entries)
+        return self.options.watches(self.settings)
 
     def of_engine(self, prompt: Prompt) -> Iterator[Question]:
         """What the engine that writes is asked."""

@@ -72,7 +72,7 @@ def write_causal(folder: Path, model_type: str = "llama", chat: str | None = CHA
     return folder
 
 
-def write_seeing(folder: Path) -> Path:
+def write_seeing(folder: Path, **changed: Any) -> Path:
     from transformers import (
         Idefics3Config,
         Idefics3ForConditionalGeneration,
@@ -81,7 +81,7 @@ def write_seeing(folder: Path) -> Path:
     )
 
     config = Idefics3Config(
-        text_config={"model_type": "llama", **text_sizes()},
+        text_config={"model_type": "llama", **text_sizes(**changed)},
         vision_config={
             "hidden_size": 16,
             "intermediate_size": 24,
@@ -121,6 +121,45 @@ def causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An Idefics3 whose pictures of 16 by 16 are four tokens each."""
     return write_seeing(tmp_path_factory.mktemp("seeing") / "tiny-idefics3")
+
+
+# vLLM's attention on a CPU wants heads of 32 numbers or more.
+WIDE = {"hidden_size": 128}
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaMA of three layers that vLLM can read on a CPU."""
+    return write_causal(tmp_path_factory.mktemp("wide") / "tiny-llama", **WIDE)
+
+
+@pytest.fixture(scope="session")
+def wide_seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Idefics3 that vLLM can read on a CPU."""
+    return write_seeing(tmp_path_factory.mktemp("wide") / "tiny-idefics3", **WIDE)
+
+
+def write_adapter(folder: Path, base: Path) -> Path:
+    """A LoRA adapter that has learnt something."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def adapter(tmp_path_factory: pytest.TempPathFactory, causal: Path) -> Path:
+    """An adapter of `causal`."""
+    return write_adapter(tmp_path_factory.mktemp("adapters") / "lora", causal)
+
+
+@pytest.fixture(scope="session")
+def wide_adapter(tmp_path_factory: pytest.TempPathFactory, wide: Path) -> Path:
+    """An adapter of `wide`."""
+    return write_adapter(tmp_path_factory.mktemp("adapters") / "wide-lora", wide)
 
 
 async def answers_of(teacher: LocalModelTeacher, examples: Sequence[Example]) -> Sequence[Answer]:
