@@ -71,6 +71,17 @@ BACKENDS: dict[str, Backend] = {
         whole_distribution=True,
         sorts_by_length=True,
     ),
+    "vllm": Backend(
+        make=_lazily("teacher_cache.teachers.vllm_model:VllmTeacher"),
+        signals=("text", "logprobs", "repr"),
+        default_signals=("text",),
+        default_batch_size=256,
+        default_concurrency=2,
+        generates=True,
+        whole_distribution=True,
+        extra="vllm",
+        modules=("vllm",),
+    ),
     "openai": Backend(
         make=_lazily("teacher_cache.teachers.openai_service:OpenAITeacher"),
         signals=("text", "logprobs", "repr"),

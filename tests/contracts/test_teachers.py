@@ -39,6 +39,7 @@ class Contract:
         tolerance: relative, of representations that are asked in another batch. 0 where rows are answered
             alone; a matrix product over a whole batch rounds its sums in another order.
         write: makes a tiny model on the spot.
+        marks: of its tests.
         options: as `--option` has them.
     """
 
@@ -48,6 +49,7 @@ class Contract:
     tolerance: float = 0.0
     write: Callable[[Path], object] | None = None
     options: dict[str, str] = field(default_factory=dict)
+    marks: tuple[pytest.MarkDecorator, ...] = ()
 
 
 TEACHERS = {
@@ -58,6 +60,15 @@ TEACHERS = {
         "word " * 9000,  # of a context of 8,192 tokens
         ("text", "logprobs", "repr"),
         tolerance=2**-9,  # two steps of float16
+    ),
+    "vllm": Contract(
+        "vllm:{models}/smollm2-135m-instruct",
+        "word " * 9000,
+        ("text", "logprobs", "repr"),
+        tolerance=2**-9,
+        options={"kv-cache-gb": "1"},
+        # vLLM and what it stands on warn of their own.
+        marks=(pytest.mark.vllm, pytest.mark.filterwarnings("ignore")),
     ),
     "speech, SpeechT5 and Wav2Vec2": Contract(
         "speech:{made}/tiny-t5+{made}/tiny-w2v",
@@ -84,7 +95,9 @@ TEACHERS = {
 GENERATION = Generation(max_tokens=6)
 
 
-@pytest.fixture(scope="module", params=TEACHERS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=row.marks) for name, row in TEACHERS.items()]
+)
 def taught(
     request: pytest.FixtureRequest, fetched: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
