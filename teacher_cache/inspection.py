@@ -35,19 +35,26 @@ def inspect(folder: Path, num_rows: int) -> dict[str, Any]:
         "request": manifest.request.model_dump(mode="json"),
         "timings": manifest.timings,
         "digest": manifest.digest,
-        "first_rows": [_plain(row) for row in _first_rows(folder, manifest, num_rows)],
+        "first_rows": [_plain(row) for row in first_rows(folder, manifest, num_rows)],
     }
 
 
-def _first_rows(folder: Path, manifest: CacheManifest, num_rows: int) -> list[Row]:
+def first_rows(folder: Path, manifest: CacheManifest, num_rows: int) -> list[Row]:
+    """The first sealed rows, those of the training split before others.
+
+    Raises:
+        CacheError: a shard is refused.
+    """
     rows: list[Row] = []
     for file in manifest.files:
         if len(rows) >= num_rows:
             break
         with open_shard(folder, file, manifest, verify=False) as shard:
-            batch = next(shard.iter_batches(num_rows - len(rows)))
-            rows.extend(decode(batch))
-    return rows
+            for batch in shard.iter_batches(num_rows - len(rows)):
+                rows.extend(decode(batch))
+                if len(rows) >= num_rows:
+                    break
+    return rows[:num_rows]
 
 
 def _plain(row: Row) -> dict[str, Any]:

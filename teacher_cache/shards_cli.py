@@ -27,13 +27,28 @@ group.add_command(import_command)
 
 @group.command()
 @_FOLDER
-@click.option("--rows", type=click.IntRange(0), default=3, show_default=True, help="First rows to show.")
+@click.option("--rows", type=click.IntRange(0), help="First rows to show.  [default: 3; 50 with --html]")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a page of the rows instead, with their pictures.",
+)
 @_JSON
-def inspect(folder: Path, rows: int, *, as_json: bool) -> None:
+def inspect(folder: Path, rows: int | None, html: Path | None, *, as_json: bool) -> None:
     """What a cache holds: teacher, request, sizes, first rows."""
-    from teacher_cache.inspection import inspect as inspect_cache
+    if html is None:
+        from teacher_cache.inspection import inspect as inspect_cache
 
-    _show(inspect_cache(folder, rows), as_json=as_json)
+        _show(inspect_cache(folder, 3 if rows is None else rows), as_json=as_json)
+        return
+    from teacher_cache.page import write_page
+
+    shown = write_page(folder, html, 50 if rows is None else rows)
+    if as_json:
+        show_json({"folder": str(folder), "html": str(html), "rows": shown})
+    else:
+        say(f"{html}: {shown} rows")
 
 
 @group.command()
