@@ -10,7 +10,7 @@ from importlib import import_module
 
 from benchmarks.measure import ROOT, record
 
-NAMES = ("caching", "codecs", "kills", "orthogonal", "reading", "service", "training")
+NAMES = ("caching", "codecs", "kills", "orthogonal", "reading", "service", "token_loss", "training")
 
 
 def main(names: list[str]) -> int:
