@@ -9,11 +9,8 @@ os.environ.update(
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
-import importlib.util
-import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -40,20 +37,6 @@ def fetched() -> Path:
     missing = [name for name in (*models, *tasks) if not (folder / name).is_dir()]
     assert not missing, f"data/{missing[0]} is not there; run `make data` first"
     return folder
-
-
-@pytest.fixture(scope="session")
-def service_type() -> Any:
-    """The class of the HTTP server that stands in for a service; see tests/teacher_cache/service.py."""
-    spec = importlib.util.spec_from_file_location(
-        "service", REPOSITORY / "tests" / "teacher_cache" / "service.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    # A dataclass looks for its module there.
-    module = sys.modules["service"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Service
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -53,7 +53,7 @@ class EmbeddingAnswers:
         except RowError:
             # One of them is at fault; asked alone, it is known which.
             return await rows_of(plain, self._answer)
-        usage = _shares(bill.usage, [len(example.prompt or "") for example in plain])
+        usage = _shares(bill.usage, [len(example.prompt or "") or 1 for example in plain])
         return [_stored(repr_D, share) for repr_D, share in zip(found, usage, strict=True)]
 
     async def _answer(self, example: Example, bill: Bill) -> Answer:
@@ -111,6 +111,6 @@ def _shares(usage: Usage | None, weights: Sequence[int]) -> list[Usage | None]:
     """What each row cost, by its length; the shares sum to the whole."""
     if usage is None:
         return [None] * len(weights)
-    ends = np.cumsum([0, *(weight + 1 for weight in weights)])
+    ends = np.cumsum([0, *weights])
     parts = np.diff(ends * usage.prompt_tokens // ends[-1])
     return [Usage(int(part), 0) for part in parts]

@@ -46,7 +46,7 @@ class OpenAITeacher:
         self._address = Address.parse(settings.service.base_url)
         self._endpoint: Endpoint
         self._endpoint, self._options = read_options(settings, self._address)
-        self._vocabulary = Vocabulary.read(self._options) if "logprobs" in settings.store else None
+        self._vocabulary = Vocabulary.read(self._options)
         folder = self._options.image_encoder
         self._encoder = None if folder is None else ImageEncoder(folder)
         self._connection: Connection | None = None
@@ -149,12 +149,13 @@ class OpenAITeacher:
         if self._encoder is not None:
             size = {"size": options.image_size} if options.image_size else {}
             return ImageAnswers(fixed | size, self._encoder, settings.media_folder, connection)
-        if settings.entries.given_answers and self._vocabulary is not None:
-            return ScoredAnswers(self._endpoint, fixed, settings, self._vocabulary, connection)
+        vocabulary = self._vocabulary if "logprobs" in settings.store else None
+        if settings.entries.given_answers and vocabulary is not None:
+            return ScoredAnswers(self._endpoint, fixed, settings, vocabulary, connection)
         if options.reasoning_effort is not None:
             fixed["reasoning_effort"] = options.reasoning_effort
         form = ChatForm() if self._endpoint == "chat" else CompletionsForm()
-        return TextAnswers(form, fixed, settings, self._vocabulary, connection)
+        return TextAnswers(form, fixed, settings, vocabulary, connection)
 
 
 def _shown(names: Sequence[str]) -> str:

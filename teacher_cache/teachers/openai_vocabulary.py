@@ -33,15 +33,14 @@ class Vocabulary:
     ids: Mapping[bytes, int] = field(default_factory=dict[bytes, int], repr=False)
 
     @classmethod
-    def read(cls, options: OpenAIOptions) -> Self:
-        """As the options say.
+    def read(cls, options: OpenAIOptions) -> Self | None:
+        """As the options say; None where they say nothing.
 
         Raises:
             ConfigError: the tokenizer cannot be read, or its tokens have no bytes.
         """
         if options.tokenizer is None:
-            assert options.vocab_size is not None, "one of both is given"
-            return cls(options.vocab_size)
+            return None if options.vocab_size is None else cls(options.vocab_size)
         path = options.tokenizer / _FILE if options.tokenizer.is_dir() else options.tokenizer
         ids, size = _read_file(path)
         return cls(options.vocab_size or size, sha256_of(path), ids)

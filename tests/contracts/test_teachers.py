@@ -1,7 +1,7 @@
 """What every teacher owes the loop; a new backend is one more row here."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from schemas.manifest import CacheManifest, Request
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema
 from teacher_cache.teachers import BACKENDS, Teacher, TeacherSettings, find_backend
-from teacher_cache.teachers.teacher import Generation
+from teacher_cache.teachers.teacher import Entries, Generation, Service
+from tests.teacher_cache.service import FaultyService
 from tests.tiny_pipelines import write_stable_diffusion, write_text_to_video
 from tests.tiny_speech import write_pair
 
@@ -41,6 +42,8 @@ class Contract:
         write: makes a tiny model on the spot.
         marks: of its tests.
         options: as `--option` has them.
+        served: whether a service must be there to be asked.
+        base_url: of that service.
     """
 
     model: str
@@ -50,6 +53,8 @@ class Contract:
     write: Callable[[Path], object] | None = None
     options: dict[str, str] = field(default_factory=dict)
     marks: tuple[pytest.MarkDecorator, ...] = ()
+    served: bool = False
+    base_url: str | None = None
 
 
 TEACHERS = {
@@ -69,6 +74,16 @@ TEACHERS = {
         options={"kv-cache-gb": "1"},
         # vLLM and what it stands on warn of their own.
         marks=(pytest.mark.vllm, pytest.mark.filterwarnings("ignore")),
+    ),
+    "openai": Contract(
+        "openai:parrot", "x" * 5000, ("text", "logprobs"), options={"vocab-size": "256"}, served=True
+    ),
+    "openai, embeddings": Contract(
+        "openai:parrot",
+        "x" * 5000,
+        ("repr",),
+        options={"endpoint": "embeddings", "dimensions": "8"},
+        served=True,
     ),
     "speech, SpeechT5 and Wav2Vec2": Contract(
         "speech:{made}/tiny-t5+{made}/tiny-w2v",
@@ -99,7 +114,7 @@ GENERATION = Generation(max_tokens=6)
     scope="module", params=[pytest.param(name, marks=row.marks) for name, row in TEACHERS.items()]
 )
 def taught(
-    request: pytest.FixtureRequest, fetched: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, fetched: Path, tmp_path_factory: pytest.TempPathFactory, base_url: str
 ) -> dict[str, Any]:
     """Everything that is asked of one teacher, in one sitting, since loading it takes seconds."""
     contract = TEACHERS[request.param]
@@ -107,6 +122,8 @@ def taught(
     if contract.write is not None:
         contract.write(made)
     contract = replace(contract, model=contract.model.format(models=fetched / "models", made=made))
+    if contract.served:
+        contract = replace(contract, base_url=base_url)
     teacher = make(contract, contract.store)
     found: dict[str, Any] = {"identity": teacher.identity, "contract": contract}
 
@@ -123,6 +140,12 @@ def taught(
     return found
 
 
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    with FaultyService(vllm=True) as service:
+        yield service.url
+
+
 def make(contract: Contract, store: tuple[str, ...], num_workers: int = 1) -> Teacher:
     backend, _, name = find_backend(contract.model)
     return backend.make(
@@ -132,6 +155,8 @@ def make(contract: Contract, store: tuple[str, ...], num_workers: int = 1) -> Te
             num_workers=num_workers,
             generation=GENERATION,
             options=contract.options,
+            service=Service(base_url=contract.base_url),
+            entries=Entries(top_k=20),
         )
     )
 

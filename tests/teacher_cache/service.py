@@ -46,7 +46,7 @@ class BrokenError(Exception):
 
 
 @dataclass
-class Service:
+class FaultyService:
     """The server.
 
     Attributes:

@@ -15,6 +15,7 @@ import pytest
 
 from schemas.cache import open_cache
 from schemas.manifest import read_manifest
+from tests.teacher_cache.service import FaultyService
 
 KEY = "sk-proj-AbCdEf0123456789xyz"
 START = "import sys; sys.argv[0] = 'cache-teacher'; from teacher_cache.cli import main; main()"
@@ -38,8 +39,8 @@ Command = Callable[..., list[str]]
 
 
 @pytest.fixture
-def service(service_type: Any) -> Iterator[Any]:
-    with service_type(vllm=True, key=KEY) as service:
+def service() -> Iterator[Any]:
+    with FaultyService(vllm=True, key=KEY) as service:
         yield service
 
 

@@ -15,13 +15,14 @@ from teacher_cache.teachers.openai_address import Address, Key
 from teacher_cache.teachers.openai_service import OpenAITeacher
 from teacher_cache.teachers.openai_vocabulary import Vocabulary
 from teacher_cache.teachers.teacher import Entries, Generation, Service, TeacherSettings
+from tests.teacher_cache.service import FaultyService
 
 KEY = "sk-proj-AbCdEf0123456789xyz"
 
 
 @pytest.fixture
-def service(service_type: Any) -> Iterator[Any]:
-    with service_type() as service:
+def service() -> Iterator[Any]:
+    with FaultyService() as service:
         yield service
 
 
@@ -70,8 +71,8 @@ def test_a_wrong_model_of_a_service_without_a_list_is_refused_at_its_first_row(s
     assert enter(settings_of(service.url), "a")[0].error is None
 
 
-def test_a_dead_service_is_one_line_at_once(service: Any, service_type: Any) -> None:
-    with service_type() as gone:
+def test_a_dead_service_is_one_line_at_once(service: Any) -> None:
+    with FaultyService() as gone:
         url = gone.url
     said = refusal(settings_of(url, service=Service(base_url=url, max_retries=10_000)), "a")
 
@@ -239,6 +240,7 @@ def test_a_real_tokenizer_knows_its_tokens_by_their_bytes(fetched: Path) -> None
     folder = fetched / "models" / "smollm2-135m-instruct"
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     vocabulary = Vocabulary.read(OpenAIOptions(tokenizer=folder))
+    assert vocabulary is not None
 
     assert vocabulary.size == 49152
     for text in ("A warm, funny film — for all!", "naïve 日本 🎬 x"):
@@ -262,6 +264,7 @@ def test_a_tokenizer_of_pieces_knows_words_before_bytes(tmp_path: Path) -> None:
     tokenizer.decoder = decoders.Sequence([replaced, decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     vocabulary = Vocabulary.read(OpenAIOptions(tokenizer=tmp_path / "tokenizer.json"))
+    assert vocabulary is not None
 
     found = [vocabulary.id_of("A"), vocabulary.id_of("\n", [10]), vocabulary.id_of(" film")]
     assert found == [3, 2, 4]

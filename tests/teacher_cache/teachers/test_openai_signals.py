@@ -18,19 +18,20 @@ from teacher_cache.teachers.image_encoder import ImageEncoder
 from teacher_cache.teachers.openai_images import picture_name
 from teacher_cache.teachers.openai_service import OpenAITeacher
 from teacher_cache.teachers.teacher import Service, TeacherSettings
+from tests.teacher_cache.service import FaultyService
 
 WIDTH = 8
 
 
 @pytest.fixture
-def service(service_type: Any) -> Iterator[Any]:
-    with service_type(width=WIDTH) as service:
+def service() -> Iterator[Any]:
+    with FaultyService(width=WIDTH) as service:
         yield service
 
 
 @pytest.fixture
-def vllm(service_type: Any) -> Iterator[Any]:
-    with service_type(vllm=True, width=WIDTH) as service:
+def vllm() -> Iterator[Any]:
+    with FaultyService(vllm=True, width=WIDTH) as service:
         yield service
 
 

@@ -18,19 +18,20 @@ from schemas.example import Example, Media, Message
 from teacher_cache.media import MediaSource
 from teacher_cache.teachers.openai_service import OpenAITeacher
 from teacher_cache.teachers.teacher import Entries, Generation, Service, TeacherSettings
+from tests.teacher_cache.service import FaultyService
 
 Ask = Callable[..., Sequence[Answer]]
 
 
 @pytest.fixture
-def service(service_type: Any) -> Iterator[Any]:
-    with service_type() as service:
+def service() -> Iterator[Any]:
+    with FaultyService() as service:
         yield service
 
 
 @pytest.fixture
-def vllm(service_type: Any) -> Iterator[Any]:
-    with service_type(vllm=True) as service:
+def vllm() -> Iterator[Any]:
+    with FaultyService(vllm=True) as service:
         yield service
 
 
