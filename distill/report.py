@@ -18,6 +18,13 @@ _STUDENT_NAMES = {
     "armada": "ARMADA student",
     "shuffle": "ARMADA, representations shuffled",
 }
+# What a run is not asked about in its name, and how another choice is said.
+_USUAL = {
+    "manifold": ("euclid", "{}"),
+    "formulation": ("reference", "{} losses"),
+    "aligner": ("reference", "{} aligner"),
+    "schedule": ("alternating", "{}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,12 @@ def name_of(result: RunResult) -> str:
     config = result.config
     kind = config.get("control", "none")
     name = _STUDENT_NAMES.get(config["method"] if kind == "none" else kind, f"{config['method']}, {kind}")
-    manifold = f", {config['manifold']}" if config.get("manifold", "euclid") != "euclid" else ""
-    return f"{name}{manifold}, seed {config['seed']}"
+    unusual = [
+        f", {how.format(config[option])}"
+        for option, (usual, how) in _USUAL.items()
+        if config.get(option, usual) != usual
+    ]
+    return f"{name}{''.join(unusual)}, seed {config['seed']}"
 
 
 def _rank(result: RunResult) -> tuple[bool, bool, int]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from distill.report import Line, difference, report, standard_error
+from distill.report import Line, difference, name_of, report, standard_error
 from schemas.errors import ResultError
 from schemas.manifest import TeacherIdentity
 from schemas.result import CacheOrigin, RunResult, write_result
@@ -65,6 +65,14 @@ def test_noise_is_a_standard_error() -> None:
     assert difference(Line("", {"accuracy": 0.54}), base, "accuracy", 100) == "+0.040 (noise)"
     assert difference(Line("", {"accuracy": 0.56}), base, "accuracy", 100) == "+0.060"
     assert difference(base, base, "accuracy", 100) == ""
+
+
+def test_a_name_tells_what_is_unusual() -> None:
+    usual = {"manifold": "euclid", "formulation": "reference", "aligner": "reference"}
+    assert name_of(result(0.8, method="armada", **usual)) == "ARMADA student, seed 42"
+    other = {"manifold": "cosine", "formulation": "paper", "aligner": "capacity-matched"}
+    name = name_of(result(0.8, method="armada", **other, schedule="joint"))
+    assert name == "ARMADA student, cosine, paper losses, capacity-matched aligner, joint, seed 42"
 
 
 def test_no_result_is_one_line(tmp_path: Path) -> None:
