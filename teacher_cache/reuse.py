@@ -48,8 +48,15 @@ def copy_answers(other: Path, writer: CacheWriter, missing: Iterable[tuple[Shard
     wanted: dict[str, list[tuple[ShardPlan, Example]]] = {}
     for shard, positions in missing:
         for example in (shard.examples[position] for position in positions):
-            wanted.setdefault(_question(example, example.prompt), []).append((shard, example))
-    return sum(_copy_batch(batch, writer, wanted) for batch in _batches(other, manifest))
+            key = _question(example, example.prompt, scored=_scores(manifest))
+            wanted.setdefault(key, []).append((shard, example))
+    return sum(
+        _copy_batch(batch, writer, wanted, scored=_scores(manifest)) for batch in _batches(other, manifest)
+    )
+
+
+def _scores(manifest: CacheManifest) -> bool:
+    return "score" in manifest.request.parameters
 
 
 def _check_same_teacher(folder: Path, ours: CacheManifest, theirs: CacheManifest) -> None:
@@ -72,8 +79,17 @@ def _asked(manifest: CacheManifest) -> dict[str, object]:
     }
 
 
-def _question(example: Example, prompt: str | None) -> str:
-    return digest_of([prompt, [media.sha256 for media in example.media]])
+def _question(example: Example, prompt: str | None, *, scored: bool) -> str:
+    """Digest of what was asked; pictures named by a URL have no digest of their own.
+
+    A shard does not hold the answer that was scored: it follows from the label, or from the id and the cache
+    that the request names.
+    """
+    label = example.label
+    # A shard rounds the value to float32.
+    value = None if label.value is None else f"{label.value:.6g}"
+    answer = [example.id, label.class_ids, value, label.target_text] if scored else []
+    return digest_of([prompt, [media.sha256 or media.path for media in example.media], answer])
 
 
 def _batches(folder: Path, manifest: CacheManifest) -> Iterator[pa.RecordBatch]:
@@ -86,12 +102,16 @@ def _batches(folder: Path, manifest: CacheManifest) -> Iterator[pa.RecordBatch]:
 
 
 def _copy_batch(
-    batch: pa.RecordBatch, writer: CacheWriter, wanted: dict[str, list[tuple[ShardPlan, Example]]]
+    batch: pa.RecordBatch,
+    writer: CacheWriter,
+    wanted: dict[str, list[tuple[ShardPlan, Example]]],
+    *,
+    scored: bool,
 ) -> int:
     found: list[tuple[ShardPlan, Example, Answer]] = []
     for row in decode(batch):
         if row.answer is not None and row.answer.error is None:
-            places = wanted.pop(_question(row.example, row.prompt), ())
+            places = wanted.pop(_question(row.example, row.prompt, scored=scored), ())
             # It was paid for there: the usage of a row is what its own cache was charged.
             answer = replace(row.answer, usage=None)
             found.extend((shard, example, answer) for shard, example in places)

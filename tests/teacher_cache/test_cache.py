@@ -131,6 +131,33 @@ def test_answers_to_the_same_question_are_copied(
     assert shard_bytes(tmp_path / "cache") == shard_bytes(tmp_path / "plain")
 
 
+def test_pictures_of_two_addresses_are_two_questions(prompts: Prompts, run: Run, tmp_path: Path) -> None:
+    one, other = ({"path": f"https://example.org/{name}.png", "sha256": ""} for name in "ab")
+    run(prompts(10, prompt="What is it?", media=[one]), out=tmp_path / "other")
+
+    assert run(prompts(10, prompt="What is it?", media=[other]), reuse=tmp_path / "other")["reused"] == 0
+    again = run(
+        prompts(10, prompt="What is it?", media=[one]), reuse=tmp_path / "other", out=tmp_path / "again"
+    )
+    assert again["reused"] == 10
+
+
+def test_an_answer_that_was_scored_is_not_copied_to_another_answer(
+    prompts: Prompts, run: Run, tmp_path: Path
+) -> None:
+    run(prompts(10, prompt="Good?", label=1), score="reference", out=tmp_path / "other")
+
+    found = run(prompts(10, prompt="Good?", label=0), score="reference", reuse=tmp_path / "other")
+    assert found["reused"] == 0
+    found = run(
+        prompts(10, prompt="Good?", label=1),
+        score="reference",
+        reuse=tmp_path / "other",
+        out=tmp_path / "again",
+    )
+    assert found["reused"] == 10
+
+
 def test_rows_that_failed_are_not_copied(
     prompts: Prompts, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
