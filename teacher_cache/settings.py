@@ -70,6 +70,7 @@ def make_settings(
         ConfigError: an option has no meaning here, or contradicts another.
     """
     _check_meaning(config, backend, name, store)
+    _check_conversations(plan, backend, name)
     generation = {field: getattr(config, option) for option, field in _GENERATION.items()}
     entries = {option: getattr(config, option) for option in _ENTRIES}
     return TeacherSettings(
@@ -142,6 +143,15 @@ def _check_meaning(config: CacheConfig, backend: Backend, name: str, store: tupl
         _refuse_given(config, _ENTRIES, "log-probabilities are not stored; add --store logprobs")
         return
     _check_entries(config, backend, name)
+
+
+def _check_conversations(plan: Plan, backend: Backend, name: str) -> None:
+    talking = next((example.id for example in plan.examples if example.messages), None)
+    if backend.signals and not backend.generates and talking is not None:
+        raise ConfigError(
+            f"example {talking} is a conversation, and the backend {name} reads one text a row; "
+            "give prompts of one user message"
+        )
 
 
 def _check_entries(config: CacheConfig, backend: Backend, name: str) -> None:

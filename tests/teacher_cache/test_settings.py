@@ -1,5 +1,6 @@
 """What options mean to a teacher, and which have no meaning there."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,6 @@ def test_rows_of_one_length_are_asked_together_and_a_rerun_changes_no_batch(
 
 
 def texts(path: Path) -> dict[str, str]:
-    import json
-
     lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     return {line["example_id"]: line["fields"]["text"] for line in lines}
 
@@ -141,6 +140,20 @@ def test_what_has_no_meaning_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=f"^{message}"):
         run(prompts(10), **options)
+
+
+def test_a_conversation_is_not_read_aloud(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from teacher_cache.teachers import BACKENDS
+
+    turns = [{"role": role, "content": "Hello."} for role in ("user", "assistant", "user")]
+    path = tmp_path / "talks.jsonl"
+    path.write_text(json.dumps({"messages": turns}) + "\n", encoding="utf-8")
+    run(path)
+    monkeypatch.setitem(BACKENDS, "fast", replace(BACKENDS["fast"], generates=False))
+    with pytest.raises(ConfigError, match="is a conversation, and the backend fast reads one text a row"):
+        run(path, out=tmp_path / "other")
 
 
 def test_the_codec_sampled_wants_the_whole_distribution(
