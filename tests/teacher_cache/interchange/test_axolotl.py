@@ -72,7 +72,7 @@ def test_axolotls_own_collator_takes_the_rows(
     ],
 )
 def test_a_row_that_cannot_be_is_refused_by_its_number(
-    column: str, value: Any, told: str, refused: Callable[..., str], model: Path, tmp_path: Path
+    *, column: str, value: Any, told: str, refused: Callable[..., str], model: Path, tmp_path: Path
 ) -> None:
     import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""The output of a batch: as the service writes it, joined with its input; ours as openai's own types read it."""
+"""The output of a batch: as the service writes it, joined with its input; ours as openai's types read it."""
 
 import json
 from collections.abc import Callable
