@@ -84,7 +84,11 @@ class Representations:
             matrix_RD, donor_R = _matrix(self.split), self.donor_R
             return lambda rows_B: matrix_RD[donor_R[rows_B]]
         parts = {group: self.split.representations(group)[0] for group in groups}
-        return partial(_picked, self.split, parts)
+        if len(parts) > 1:
+            return partial(_picked, self.split, parts)
+        ((group, values),) = parts.items()
+        start = int(self.split.group_starts[group])
+        return lambda rows_B: values.take(rows_B - start, axis=0)
 
     def ready(self, values_BD: Values, place: tuple[int, int, int]) -> NDArray[np.float32]:
         """As the aligner reads them.
@@ -120,9 +124,6 @@ def representations_of(
 
 def _picked(split: Split, parts: Mapping[int, Values], rows_B: NDArray[np.int64]) -> Values:
     """Rows out of the arrays of several row groups: joined, they would stand in memory twice."""
-    if len(parts) == 1:
-        ((group, values),) = parts.items()
-        return values.take(rows_B - split.group_starts[group], axis=0)
     groups_B, inside_B = split.places(rows_B)
     first = next(iter(parts.values()))
     values_BD = np.empty((len(rows_B), first.shape[1]), first.dtype)
