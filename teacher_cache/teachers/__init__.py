@@ -62,7 +62,7 @@ BACKENDS: dict[str, Backend] = {
         modules=("hibari", "ctranslate2"),
     ),
     "transformers": Backend(
-        make=_lazily("teacher_cache.teachers.local_model:LocalModelTeacher"),
+        make=_lazily("teacher_cache.teachers.local_choice:make_local_teacher"),
         signals=("text", "logprobs", "repr"),
         default_signals=("text",),
         default_batch_size=16,

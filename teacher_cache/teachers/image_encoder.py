@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import ConfigError, TeacherError
 from schemas.files import sha256_of
+from teacher_cache.teachers.local_options import Device
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,9 +37,13 @@ class ImageEncoder:
 
     Attributes:
         folder: with config.json, safetensors and preprocessor_config.json.
+        device: where it runs; None is CUDA where there is one.
+        asked_as: the option that named it, for what is said of a folder that is none.
     """
 
     folder: Path
+    device: Device | None = None
+    asked_as: str = "--option image-encoder"
 
     @cached_property
     def width(self) -> int:
@@ -56,7 +61,7 @@ class ImageEncoder:
             if isinstance(value, int):
                 return value
         raise ConfigError(
-            f"--option image-encoder: {self.folder} says no hidden_size; give the folder of a vision model"
+            f"{self.asked_as}: {self.folder} says no hidden_size; give the folder of a vision model"
         )
 
     @cached_property
@@ -78,15 +83,13 @@ class ImageEncoder:
         missing = [name for name in needed if not (self.folder / name).is_file()]
         if missing or not list(self.folder.glob("*.safetensors")):
             raise ConfigError(
-                f"--option image-encoder: {self.folder} has no {(missing or ['*.safetensors'])[0]}; give the "
+                f"{self.asked_as}: {self.folder} has no {(missing or ['*.safetensors'])[0]}; give the "
                 "folder of a vision model"
             )
         try:
             return AutoConfig.from_pretrained(self.folder, local_files_only=True)
         except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"--option image-encoder: {self.folder}: {str(error).splitlines()[0]}"
-            ) from None
+            raise ConfigError(f"{self.asked_as}: {self.folder}: {str(error).splitlines()[0]}") from None
 
     def load(self) -> None:
         """Load the model, and see that it gives what its configuration says.
@@ -99,7 +102,7 @@ class ImageEncoder:
         found = self.encode([Image.new("RGB", (32, 32), "grey")])
         if found.shape != (1, self.width):
             raise TeacherError(
-                f"--option image-encoder: {self.folder} gives {found.shape[1:]} numbers, its "
+                f"{self.asked_as}: {self.folder} gives {found.shape[1:]} numbers, its "
                 f"configuration says {self.width}; give another model"
             )
 
@@ -116,7 +119,11 @@ class ImageEncoder:
 
     @cached_property
     def _loaded(self) -> "_Loaded":
-        return _load(self.folder)
+        return _load(self.folder, self.device, self.asked_as)
+
+    def unload(self) -> None:
+        """Free the model; what is asked next loads it again."""
+        self.__dict__.pop("_loaded", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,7 @@ class _Loaded:
         return pooled.flatten(start_dim=1).float().cpu().numpy()
 
 
-def _load(folder: Path) -> _Loaded:
+def _load(folder: Path, device: Device | None, asked_as: str) -> _Loaded:
     import torch
     from transformers import AutoImageProcessor, AutoModel
     from transformers.utils import logging
@@ -153,14 +160,12 @@ def _load(folder: Path) -> _Loaded:
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise TeacherError(
-            f"--option image-encoder: {folder} cannot be loaded ({str(error).splitlines()[0]}); give "
+            f"{asked_as}: {folder} cannot be loaded ({str(error).splitlines()[0]}); give "
             "the folder of a vision model"
         ) from None
     missing = sorted(report["missing_keys"])
     if others := [name for name in missing if not name.startswith(_POOLER)]:
-        raise TeacherError(
-            f"--option image-encoder: {folder} has no weights for {others[0]}; give a whole model"
-        )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+        raise TeacherError(f"{asked_as}: {folder} has no weights for {others[0]}; give a whole model")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     # A pooler without weights is made of noise, each time another.
     return _Loaded(model.eval().to(device), processor, device, has_pooler=not missing)

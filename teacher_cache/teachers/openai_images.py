@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import hashlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from schemas.answer import Answer
 from schemas.example import Example, Media
-from schemas.files import write_bytes
+from teacher_cache.kept_pictures import keep_picture
 from teacher_cache.media import INLINE_FOLDER, MediaError, MediaSource
 from teacher_cache.teachers.image_encoder import ImageEncoder
 from teacher_cache.teachers.openai_connection import Connection
@@ -74,14 +73,8 @@ class ImageAnswers:
         if not np.isfinite(repr_D).all():
             raise RowError("the picture's representation is not all finite numbers of 16 bits")
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(self._folder / picture_name(example_id), _as_png(image))
+            keep_picture(self._folder, example_id, image)
         return repr_D
-
-
-def picture_name(example_id: str) -> str:
-    """Name of the file that keeps the picture of a row."""
-    return f"{hashlib.sha256(example_id.encode()).hexdigest()}.png"
 
 
 def _first(body: dict[str, Any]) -> dict[str, str]:
@@ -103,9 +96,3 @@ def _opened(data: bytes) -> "Image":
     except MediaError as error:
         what = str(error).removeprefix(picture.path).strip()
         raise RowError(f"the answer's picture {what}") from None
-
-
-def _as_png(image: "Image") -> bytes:
-    written = io.BytesIO()
-    image.save(written, "PNG")
-    return written.getvalue()

@@ -1,6 +1,7 @@
 """What every teacher owes the loop; a new backend is one more row here."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,15 +12,17 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas.answer import Answer
-from schemas.example import Example
+from schemas.example import Example, Media
 from schemas.manifest import CacheManifest, Request
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema
+from teacher_cache.media import MediaSource
 from teacher_cache.teachers import BACKENDS, Teacher, TeacherSettings, find_backend
 from teacher_cache.teachers.teacher import Entries, Generation, Service
 from tests.teacher_cache.service import FaultyService
 from tests.tiny_pipelines import write_stable_diffusion, write_text_to_video
 from tests.tiny_speech import write_pair
+from tests.tiny_vision import png_of, write_resnet
 
 TEXTS = (
     "A warm and funny film.",
@@ -44,6 +47,7 @@ class Contract:
         options: as `--option` has them.
         served: whether a service must be there to be asked.
         base_url: of that service.
+        sees: whether it is asked about a picture instead of the text; the bad prompt's is none.
     """
 
     model: str
@@ -55,6 +59,7 @@ class Contract:
     marks: tuple[pytest.MarkDecorator, ...] = ()
     served: bool = False
     base_url: str | None = None
+    sees: bool = False
 
 
 TEACHERS = {
@@ -65,6 +70,9 @@ TEACHERS = {
         "word " * 9000,  # of a context of 8,192 tokens
         ("text", "logprobs", "repr"),
         tolerance=2**-9,  # two steps of float16
+    ),
+    "transformers, pictures": Contract(
+        "transformers:{made}", "bad", ("repr",), write=write_resnet, sees=True
     ),
     "vllm": Contract(
         "vllm:{models}/smollm2-135m-instruct",
@@ -108,6 +116,10 @@ TEACHERS = {
     ),
 }
 GENERATION = Generation(max_tokens=6)
+BYTES = {text: png_of(text) for text in TEXTS} | {"bad": b"no picture"}
+DIGESTS = {text: hashlib.sha256(data).hexdigest() for text, data in BYTES.items()}
+PICTURES = {text: Media(f"inline/{digest}.png", digest) for text, digest in DIGESTS.items()}
+MEDIA = MediaSource(inline={DIGESTS[text]: data for text, data in BYTES.items()})
 
 
 @pytest.fixture(
@@ -127,14 +139,17 @@ def taught(
     teacher = make(contract, contract.store)
     found: dict[str, Any] = {"identity": teacher.identity, "contract": contract}
 
+    rows = examples(TEXTS, pictures=contract.sees)
+
     async def ask() -> None:
         async with teacher:
-            found["together"] = await teacher.answer(examples(TEXTS))
-            found["alone"] = [(await teacher.answer([example]))[0] for example in examples(TEXTS)]
-            found["at once"] = await asyncio.gather(*(teacher.answer([e]) for e in examples(TEXTS)[::-1]))
+            found["together"] = await teacher.answer(rows)
+            found["alone"] = [(await teacher.answer([row]))[0] for row in rows]
+            found["at once"] = await asyncio.gather(*(teacher.answer([row]) for row in rows[::-1]))
             found["nothing"] = await teacher.answer([])
             if contract.bad is not None:
-                found["with a bad one"] = await teacher.answer(examples((TEXTS[0], contract.bad, TEXTS[1])))
+                bad = examples((TEXTS[0], contract.bad, TEXTS[1]), pictures=contract.sees)
+                found["with a bad one"] = await teacher.answer(bad)
 
     asyncio.run(ask())
     return found
@@ -155,16 +170,24 @@ def make(contract: Contract, store: tuple[str, ...], num_workers: int = 1) -> Te
             num_workers=num_workers,
             generation=GENERATION,
             options=contract.options,
+            media=MEDIA,
             service=Service(base_url=contract.base_url),
             entries=Entries(top_k=20),
         )
     )
 
 
-def examples(texts: tuple[str, ...]) -> list[Example]:
+def examples(texts: tuple[str, ...], *, pictures: bool = False) -> list[Example]:
     """Rows whose ids follow from their texts, as a teacher's noise can follow from the id."""
     return [
-        Example(id=f"row of {text[:30]}", task="free", split="train", fields={"text": text}, prompt=text)
+        Example(
+            id=f"row of {text[:30]}",
+            task="free",
+            split="train",
+            fields={"text": text},
+            prompt=text,
+            media=(PICTURES[text],) if pictures else (),
+        )
         for text in texts
     ]
 

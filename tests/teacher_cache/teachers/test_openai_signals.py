@@ -13,9 +13,9 @@ import pytest
 from schemas.answer import Answer, Usage
 from schemas.errors import ConfigError, TeacherError
 from schemas.example import Example, Media, Message
+from teacher_cache.kept_pictures import picture_name
 from teacher_cache.media import MediaSource
 from teacher_cache.teachers.image_encoder import ImageEncoder
-from teacher_cache.teachers.openai_images import picture_name
 from teacher_cache.teachers.openai_service import OpenAITeacher
 from teacher_cache.teachers.teacher import Service, TeacherSettings
 from tests.teacher_cache.service import FaultyService
