@@ -21,6 +21,8 @@ from teacher_cache.spending import Spending
 from teacher_cache.teachers import Backend, Teacher
 
 SAMPLE_ROWS = 8
+# Two batches of a local model are asked, of no more rows than this.
+_MOST_IN_A_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,7 @@ async def _measure(
     teacher: Teacher, examples: Sequence[Example], config: CacheConfig, backend: Backend, spending: Spending
 ) -> _Sample:
     """Ask in calls of the size and number that the run itself would use, as far as a sample can."""
-    size = (config.batch_size or backend.default_batch_size) if backend.sorts_by_length else 1
-    parallel = concurrency_of(config, backend) if backend.default_concurrency else config.num_workers
+    size = min(config.batch_size or backend.default_batch_size, _MOST_IN_A_BATCH) if backend.in_line else 1
     wanted = max(SAMPLE_ROWS, 2 * size)
     sample = list(examples[:: max(1, len(examples) // wanted)][:wanted])
     if not backend.signals:
@@ -102,7 +103,8 @@ async def _measure(
         elapsed = time.monotonic() - started
     answers = [answer for _, batch in timed for answer in batch]
     spending.settle(sample, answers)
-    if len(batches) < parallel:
+    parallel = concurrency_of(config, backend) if backend.default_concurrency else config.num_workers
+    if len(batches) < parallel and not backend.in_line:
         # There were fewer calls than a run has in flight: what one took, so many at once.
         elapsed = sum(seconds for seconds, _ in timed) / parallel
     return _Sample(sample, answers, elapsed / len(sample))

@@ -21,6 +21,7 @@ class Backend:
         default_signals: what it stores unless asked otherwise.
         default_batch_size: rows asked in one call.
         default_concurrency: calls awaited at once; None is two for each process that answers.
+        in_line: whether calls are answered one after another, so that more at once do no more work.
         generates: whether it writes texts, so that it can be told how.
         whole_distribution: whether it sees every token's whole distribution, which the codec `sampled` needs.
         sorts_by_length: whether rows of about one length are asked together.
@@ -34,6 +35,7 @@ class Backend:
     default_signals: tuple[str, ...]
     default_batch_size: int = 1
     default_concurrency: int | None = None
+    in_line: bool = False
     generates: bool = False
     whole_distribution: bool = False
     sorts_by_length: bool = False
@@ -67,6 +69,7 @@ BACKENDS: dict[str, Backend] = {
         default_signals=("text",),
         default_batch_size=16,
         default_concurrency=2,
+        in_line=True,
         generates=True,
         whole_distribution=True,
         sorts_by_length=True,
@@ -77,6 +80,7 @@ BACKENDS: dict[str, Backend] = {
         default_signals=("text",),
         default_batch_size=256,
         default_concurrency=2,
+        in_line=True,
         generates=True,
         whole_distribution=True,
         extra="vllm",
@@ -98,6 +102,7 @@ BACKENDS: dict[str, Backend] = {
         default_signals=("repr",),
         default_batch_size=8,
         default_concurrency=2,
+        in_line=True,
         sorts_by_length=True,
         makes_pictures=True,
         extra="diffusion",

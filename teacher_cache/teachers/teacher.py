@@ -156,8 +156,9 @@ class Teacher(Protocol):
     async def answer(self, examples: Sequence[Example]) -> Sequence[Answer]:
         """Answer examples whose prompts are resolved (`example.prompt` is what to ask).
 
-        An answer depends on its example alone, never on its neighbours or on the order of calls; several
-        calls may be awaited at once.
+        An answer depends on its example alone, never on its neighbours or on the order of calls (a model
+        that computes rows together may differ by the error of its arithmetic); several calls may be awaited
+        at once.
 
         Returns:
             One answer an example, in the same order; a row that cannot be answered is an `Answer` with an
