@@ -60,7 +60,8 @@ class EmbeddingAnswers:
         if not (example.media or example.messages):
             (found,) = await self._embeddings([example.prompt or ""], bill)
         elif self._connection.dialect.is_vllm:
-            fields = {"messages": await self._prompts.messages(example)}
+            # As a prompt is read whose answer is to follow, and as models on this machine are pooled.
+            fields = {"messages": await self._prompts.messages(example), "add_generation_prompt": True}
             tokens = estimate_tokens(len(example.prompt or ""), len(example.media), 0)
             (found,) = await self._ask(fields, 1, bill, tokens)
         else:
