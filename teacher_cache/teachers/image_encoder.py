@@ -66,7 +66,12 @@ class ImageEncoder:
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """Digests of all that a representation passes through."""
+        """Digests of all that a representation passes through.
+
+        Raises:
+            ConfigError: as `width`.
+        """
+        _ = self._config
         names = [*sorted(path.name for path in self.folder.glob("*.safetensors")), "preprocessor_config.json"]
         return {f"image_encoder/{name}": sha256_of(self.folder / name) for name in names}
 

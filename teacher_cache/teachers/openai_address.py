@@ -43,7 +43,7 @@ class Address:
             host, _ = parts.hostname, parts.port
         except ValueError:
             parts, host = None, None
-        if parts is None or parts.scheme not in ("http", "https") or not host:
+        if re.search(r"\s", url) or parts is None or parts.scheme not in ("http", "https") or not host:
             # What was given may hold a password in a place where it cannot be found, so it is not repeated.
             raise ConfigError("--base-url is no URL of a service; give one such as http://localhost:8000/v1")
         if "@" in parts.netloc or parts.query or parts.fragment:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from schemas.console import say
 from schemas.errors import TeacherError
 from teacher_cache.teachers.openai_address import Address, Key
 from teacher_cache.teachers.openai_dialect import OPTIONS, Dialect
@@ -122,8 +123,8 @@ class Connection:
                 self.num_retries += 1
                 if fault.retry_after is None:
                     await asyncio.sleep(wait_before(tries))
-                else:
-                    self._gate.pause(fault.retry_after)
+                elif self._gate.pause(fault.retry_after):
+                    say(f"{self.address.host} asks to be left alone for {fault.retry_after:.0f} s ({fault})")
 
     async def _post(
         self, path: str, sent: dict[str, Any], read: Reader[Read], bill: Bill, num_tokens: int

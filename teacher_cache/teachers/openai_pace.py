@@ -13,6 +13,8 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
 # A service that asks for more than this has a limit by the day; the run had better stop and go on tomorrow.
 LONGEST_PAUSE = 3600.0
+# Seconds that a pause must be long, or longer than the last, for someone who watches to be told of it.
+_NOTICED = 10.0
 # Share of a minute's allowance that may be used at once.
 _BURST = 1 / 600
 _CHARACTERS_PER_TOKEN = 4
@@ -53,9 +55,12 @@ class Gate:
     def __init__(self) -> None:
         self._opens_at = 0.0
 
-    def pause(self, seconds: float) -> None:
-        """Keep it shut for so long, or as long as it is shut already."""
-        self._opens_at = max(self._opens_at, time.monotonic() + seconds)
+    def pause(self, seconds: float) -> bool:
+        """Keep it shut for so long, or as long as it is shut already; whether that is news to anyone."""
+        opens_at = time.monotonic() + seconds
+        is_news = seconds > _NOTICED and opens_at > self._opens_at + _NOTICED
+        self._opens_at = max(self._opens_at, opens_at)
+        return is_news
 
     async def wait(self) -> None:
         """Wait until it is open."""

@@ -48,7 +48,8 @@ class ScoredAnswers:
     ) -> None:
         self._is_chat = endpoint == "chat"
         self._entries, self._vocabulary = settings.entries, vocabulary
-        self._fixed = fixed | {"temperature": 0, "prompt_logprobs": settings.entries.top_k}
+        self._fixed = fixed
+        self._scored = fixed | {"temperature": 0, "prompt_logprobs": settings.entries.top_k}
         self._prompts = Prompts(settings.generation.system, settings.media)
         self._connection = connection
 
@@ -91,7 +92,7 @@ class ScoredAnswers:
         prompt_ids = await self._tokens(prompt, bill)
         answer_ids = await self._tokens({"prompt": answer, "add_special_tokens": False}, bill)
         ids = [*prompt_ids, *answer_ids]
-        body = self._fixed | {"prompt": ids, "echo": True, "max_tokens": 0}
+        body = self._scored | {"prompt": ids, "echo": True, "max_tokens": 0}
 
         def read(body: dict[str, Any]) -> ScoredTokens:
             return self._span(ids, body["choices"][0]["prompt_logprobs"], len(prompt_ids))
@@ -99,7 +100,8 @@ class ScoredAnswers:
         return await self._connection.ask(_COMPLETIONS, body, read, bill, len(ids))
 
     async def _tokens(self, question: Mapping[str, Any], bill: Bill) -> list[int]:
-        body = {"model": self._fixed["model"], **question}
+        # Extra fields may change how the server renders a conversation.
+        body = {**self._fixed, **question}
         url = self._connection.address.at(_TOKENIZE)
         return await self._connection.ask(url, body, lambda body: [int(i) for i in body["tokens"]], bill)
 
@@ -108,18 +110,10 @@ class ScoredAnswers:
             self._prompts.text(example)  # says why not
         messages = await self._prompts.messages(example)
         tokens = estimate_tokens(len(example.prompt or ""), len(example.media), 1)
-        one_token = {
-            "model": self._fixed["model"],
-            "max_tokens": 1,
-            "temperature": 0,
-            "return_token_ids": True,
-        }
+        one_token = {"max_tokens": 1, "temperature": 0, "return_token_ids": True}
+        prompt = self._fixed | one_token | {"messages": messages}
         before = await self._connection.ask(
-            _CHAT,
-            one_token | {"messages": messages},
-            lambda body: list(body["prompt_token_ids"]),
-            bill,
-            tokens,
+            _CHAT, prompt, lambda body: list(body["prompt_token_ids"]), bill, tokens
         )
         whole = {
             "messages": [*messages, {"role": "assistant", "content": answer}],
@@ -133,7 +127,7 @@ class ScoredAnswers:
                 raise RowError("the answer's first token cannot be told from the prompt's last")
             return self._span(ids, body["prompt_logprobs"], len(before))
 
-        return await self._connection.ask(_CHAT, self._fixed | one_token | whole, read, bill, tokens)
+        return await self._connection.ask(_CHAT, self._scored | one_token | whole, read, bill, tokens)
 
     def _span(self, ids: Sequence[int], told: Sequence[Any], start: int) -> ScoredTokens:
         """The tokens from a place on, of what was told of all: entries by id, with the token's own."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from schemas.answer import Answer
 from schemas.errors import ConfigError, TeacherError
@@ -135,7 +136,7 @@ class OpenAITeacher:
         name = self._settings.name
         if name in names or self._address.host.endswith(_LISTS_OTHER_NAMES):
             return
-        if await connection.find(f"/models/{name}") is None:
+        if await connection.find(f"/models/{quote(name, safe='')}") is None:
             raise TeacherError(
                 f"--model openai:{name}: {self._address.host} has no such model; it has {_shown(names)}"
             )

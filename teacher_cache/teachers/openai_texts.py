@@ -86,20 +86,24 @@ class TextAnswers:
         host, wanted = self._connection.address.host, self._num_entries
         try:
             body = self._fixed | {"max_tokens": 1} | await self._form.question(self._prompts, _PROBE)
-            (written,) = await self._connection.ask(
-                self._form.path, body, self._reader(1, tells=True), Bill()
-            )
+            told = await self._connection.ask(self._form.path, body, self._read_probe, Bill())
         except RowError as fault:
             raise TeacherError(
                 f"{host} gives no log-probabilities with --top-k {self._entries.top_k}: {fault}; give a "
                 "lower --top-k, or store texts alone"
             ) from None
-        given = min((len(token.ids) for token in written.told), default=wanted)
+        given = min((len(token.ids) for token in told), default=wanted)
         if given < min(wanted, self._vocabulary.size):
             raise TeacherError(
                 f"{host} gives {given} entries a token, --top-k {self._entries.top_k} asks for {wanted}; "
                 f"give --top-k {given - (wanted - self._entries.top_k)}"
             )
+
+    def _read_probe(self, body: dict[str, Any]) -> Sequence[ToldToken]:
+        choice = body["choices"][0]
+        if not choice.get("logprobs"):
+            raise RowError("its answer has none")
+        return self._told(choice)
 
     async def answer(self, examples: Sequence[Example]) -> Sequence[Answer]:
         """All texts of each row."""
@@ -133,7 +137,7 @@ class TextAnswers:
 
     def _reader(self, most: int, *, tells: bool) -> Any:
         def read(body: dict[str, Any]) -> list[Written]:
-            choices = sorted(body["choices"], key=lambda choice: choice.get("index", 0))
+            choices = sorted(body["choices"], key=lambda choice: choice.get("index") or 0)
             if not 0 < len(choices) <= most:
                 raise TransientError(f"{len(choices)} choices in the answer, {most} asked for")
             return [self._read(choice, tells=tells and not place) for place, choice in enumerate(choices)]

@@ -160,6 +160,7 @@ def test_an_address_is_known_by_its_host_alone(url: str | None, name: str, root:
         "localhost:8000/v1",
         "ftp://a/v1",
         "http:///v1",
+        "http://a b/v1",
         "http://[::1/v1",
         "https://me:hunter22@a.example/v1",
         "https://me@a.example/v1",

@@ -208,7 +208,7 @@ def test_a_folder_without_a_vision_model_is_refused(tmp_path: Path, fetched: Pat
     with pytest.raises(ConfigError, match=r"has no config.json; give the folder of a vision model"):
         _ = ImageEncoder(tmp_path).width
     with pytest.raises(ConfigError, match=r"has no preprocessor_config.json"):
-        _ = ImageEncoder(fetched / "models" / "minilm").width
+        _ = ImageEncoder(fetched / "models" / "minilm").hashes
 
 
 def test_weights_that_are_missing_are_refused(tmp_path: Path) -> None:

@@ -267,6 +267,46 @@ def test_the_older_endpoint_goes_on_with_a_text(service: Any) -> None:
     assert service.asked[1].path == "/v1/completions"
 
 
+def test_a_service_without_log_probabilities_is_refused_at_once(service: Any, tokenizer: Path) -> None:
+    service.script = ["nologprobs"]
+    settings = settings_of(
+        service, store=("logprobs",), entries=Entries(top_k=3), options={"tokenizer": str(tokenizer)}
+    )
+
+    with pytest.raises(TeacherError, match=r"gives no log-probabilities .*: its answer has none; give a"):
+        ask(settings, "a")
+    assert len(service.questions) == 1
+
+
+def test_a_text_of_no_tokens_is_kept(vllm: Any) -> None:
+    options = {"vocab-size": "256"}
+    settings = settings_of(
+        vllm,
+        store=("text", "logprobs"),
+        entries=Entries(top_k=3),
+        options=options,
+        generation=Generation(max_tokens=0),
+    )
+
+    (answer,) = ask(settings, "a")
+    assert answer.error is None
+    assert answer.texts == ("",)
+    assert answer.token_ids is not None
+    assert len(answer.token_ids) == 0
+
+
+def test_a_long_pause_is_told_once_and_holds_all(
+    service: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("teacher_cache.teachers.openai_pace._NOTICED", 0.5)
+    service.retry_after = "0.6"
+
+    answers = ask(settings_of(service), *(f"{row} <<429*1>>" for row in range(6)))
+    assert not any(answer.error for answer in answers)
+    told = "127.0.0.1 asks to be left alone for 1 s (429: slow down)\n"
+    assert capsys.readouterr().err == told
+
+
 def test_extra_fields_reach_the_service(service: Any) -> None:
     options = {"extra-body": json.dumps({"top_k": 4}), "reasoning-effort": "low"}
     ask(settings_of(service, options=options), "A?")
@@ -397,7 +437,11 @@ def test_a_given_answer_is_scored_and_nothing_else(vllm: Any, endpoint: str) -> 
         vllm,
         store=("logprobs",),
         entries=Entries(codec="exact", top_k=1, given_answers=True),
-        options={"vocab-size": "256", "endpoint": endpoint},
+        options={
+            "vocab-size": "256",
+            "endpoint": endpoint,
+            "extra-body": '{"chat_template_kwargs": {"a": 1}}',
+        },
     )
 
     answer, without = ask(settings, example("Q?", answer_to_score="Yes"), example("Q?"))
@@ -408,6 +452,7 @@ def test_a_given_answer_is_scored_and_nothing_else(vllm: Any, endpoint: str) -> 
     # The tokens themselves are second here, so the one entry that is kept is another.
     assert decoded(answer, vocab_size=256).ids.tolist() == [byte - 1 for byte in b"Yes"]
     assert without.error == "there is no answer to score"
+    assert all(asked["chat_template_kwargs"] == {"a": 1} for asked in vllm.questions)
     sent = vllm.questions[-1] if "echo" in vllm.questions[-1] else vllm.questions[-2]
     rendered = b"[user]Q?[assistant]Yes" if endpoint == "chat" else b"Q?Yes"
     assert bytes(sent["prompt"]) == rendered
