@@ -25,13 +25,14 @@ from benchmarks.measure import ROOT, Claim, claim_of, seconds_of
 from distill.config import resolve
 from distill.material import Material, gather
 from distill.order import Order
-from distill.representations import Representations
+from distill.representations import Representations, pick_from
 from distill.session import Every, Session
 from distill.split import Split
 from distill.student import load_tokenizer
 from distill.trainer import fit
 from schemas.cache import TeacherCache, open_cache
 from schemas.manifest import CacheManifest, Request, ShardFile, TeacherIdentity, write_manifest
+from schemas.rows import representations
 from schemas.shard import arrow_schema, seal, shard_name
 from schemas.tasks import find_task
 
@@ -106,16 +107,18 @@ def _scan(cache: TeacherCache) -> None:
 
 
 def _read(material: Material) -> None:
-    split, order, representations = _parts(material)
+    split, order, _ = _parts(material)
     for window, batches in order.batches(0, 0):
         groups = sorted(window.groups)
-        pick, others = representations.window(groups), pa.concat_tables(split.read(g, OTHERS) for g in groups)
+        tables = [split.read(group, COLUMNS) for group in groups]
+        values = {g: representations(t["teacher_repr"])[0] for g, t in zip(groups, tables, strict=True)}
+        pick, others = pick_from(split, values), pa.concat_tables(table.select(OTHERS) for table in tables)
         shuffled, start = others.take(_places(split, groups, np.concatenate(batches))), 0
         for rows_B in batches:
             _ = pick(rows_B), shuffled.slice(start, len(rows_B))
             start += len(rows_B)
         # The next window is read into the memory of this one.
-        del pick, others, shuffled
+        del tables, values, pick, others, shuffled
 
 
 def _places(split: Split, groups: list[int], rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -128,9 +131,9 @@ def _places(split: Split, groups: list[int], rows: NDArray[np.int64]) -> NDArray
 
 
 def _read_for_training(material: Material) -> None:
-    stream, (_, order, representations) = material.train, _parts(material)
+    stream, (_, order, kept) = material.train, _parts(material)
     for window, batches in order.batches(0, 0):
-        pick = representations.window(sorted(window.groups))
+        pick = kept.window(sorted(window.groups))
         for rows_B in batches:
             _ = stream.labels[rows_B], pick(rows_B), stream.tokens.rows("input_ids", rows_B)
         del pick

@@ -83,12 +83,7 @@ class Representations:
         if self.donor_R is not None:
             matrix_RD, donor_R = _matrix(self.split), self.donor_R
             return lambda rows_B: matrix_RD[donor_R[rows_B]]
-        parts = {group: self.split.representations(group)[0] for group in groups}
-        if len(parts) > 1:
-            return partial(_picked, self.split, parts)
-        ((group, values),) = parts.items()
-        start = int(self.split.group_starts[group])
-        return lambda rows_B: values.take(rows_B - start, axis=0)
+        return pick_from(self.split, {group: self.split.representations(group)[0] for group in groups})
 
     def ready(self, values_BD: Values, place: tuple[int, int, int]) -> NDArray[np.float32]:
         """As the aligner reads them.
@@ -120,6 +115,15 @@ def representations_of(
         standardiser=standardiser(split.cache) if distillation.standardise else None,
         donor_R=donors(distillation.control, taught_R, seed),
     )
+
+
+def pick_from(split: Split, parts: Mapping[int, Values]) -> Pick:
+    """Pick rows, (B,) to (B, D), from the arrays of some row groups by number."""
+    if len(parts) > 1:
+        return partial(_picked, split, parts)
+    ((group, values),) = parts.items()
+    start = int(split.group_starts[group])
+    return lambda rows_B: values.take(rows_B - start, axis=0)
 
 
 def _picked(split: Split, parts: Mapping[int, Values], rows_B: NDArray[np.int64]) -> Values:
