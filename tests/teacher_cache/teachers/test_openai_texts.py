@@ -199,10 +199,10 @@ def test_a_fault_that_passes_is_asked_again_and_one_that_stays_is_an_error_row(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [("hang", "nothing came for 0.3 s"), ("slow", "the answer was not whole after 0.6 s")]
+    ("fault", "said"), [("hang", "nothing came for 0.6 s"), ("slow", "the answer was not whole after 1.2 s")]
 )
 def test_a_service_that_is_silent_or_never_ends_is_given_up(service: Any, fault: str, said: str) -> None:
-    reached = Service(base_url=service.url, max_retries=1, timeout=0.3)
+    reached = Service(base_url=service.url, max_retries=1, timeout=0.6)
     settings = replace(settings_of(service), service=reached)
 
     mended, broken = ask(settings, f"a <<{fault}*1>>", f"b <<{fault}>>")
@@ -298,8 +298,8 @@ def test_a_text_of_no_tokens_is_kept(vllm: Any) -> None:
 def test_a_long_pause_is_told_once_and_holds_all(
     service: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("teacher_cache.teachers.openai_pace._NOTICED", 0.5)
-    service.retry_after = "0.6"
+    monkeypatch.setattr("teacher_cache.teachers.openai_pace._NOTICED", 1.0)
+    service.retry_after = "1.2"
 
     answers = ask(settings_of(service), *(f"{row} <<429*1>>" for row in range(6)))
     assert not any(answer.error for answer in answers)
