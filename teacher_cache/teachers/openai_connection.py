@@ -20,6 +20,9 @@ from teacher_cache.teachers.openai_pace import Gate, Pace, wait_before
 from teacher_cache.teachers.openai_transport import Transport
 from teacher_cache.teachers.teacher import Service
 
+# What a pause that the service asks for uses up of a row's tries: its limit is no fault, and where many wait,
+# one of them is sent away many times.
+_PAUSED = 1 / 8
 Read = TypeVar("Read")
 Reader = Callable[[dict[str, Any]], Read]
 
@@ -111,20 +114,24 @@ class Connection:
         return await self._retried(lambda: self._transport.fetch(url, most_bytes))
 
     async def _retried(self, once: Callable[[], Awaitable[Read]]) -> Read:
-        tries = 0
+        tries, used = 0, 0.0
         while True:
             await self._gate.wait()
             try:
                 return await once()
             except TransientError as fault:
                 tries += 1
-                if tries > self._max_retries:
+                used += 1 if fault.retry_after is None else _PAUSED
+                if used > self._max_retries:
                     raise GivenUpError(f"given up after {tries} tries, the last: {fault}") from None
                 self.num_retries += 1
-                if fault.retry_after is None:
-                    await asyncio.sleep(wait_before(tries))
-                elif self._gate.pause(fault.retry_after):
-                    say(f"{self.address.host} asks to be left alone for {fault.retry_after:.0f} s ({fault})")
+                await self._wait(fault, tries)
+
+    async def _wait(self, fault: TransientError, tries: int) -> None:
+        if fault.retry_after is None:
+            await asyncio.sleep(wait_before(tries))
+        elif self._gate.pause(fault.retry_after):
+            say(f"{self.address.host} asks to be left alone for {fault.retry_after:.0f} s ({fault})")
 
     async def _post(
         self, path: str, sent: dict[str, Any], read: Reader[Read], bill: Bill, num_tokens: int

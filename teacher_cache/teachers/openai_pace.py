@@ -13,6 +13,7 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
 # A service that asks for more than this has a limit by the day; the run had better stop and go on tomorrow.
 LONGEST_PAUSE = 3600.0
+SHORTEST_PAUSE = 0.05
 # Seconds that a pause must be long, or longer than the last, for someone who watches to be told of it.
 _NOTICED = 10.0
 # Share of a minute's allowance that may be used at once.
@@ -46,7 +47,7 @@ def _until(written: str) -> float | None:
 
 def _bounded(seconds: float) -> float | None:
     # Also leaves out NaN.
-    return min(max(seconds, 0.0), LONGEST_PAUSE) if seconds == seconds else None  # noqa: PLR0124
+    return min(max(seconds, SHORTEST_PAUSE), LONGEST_PAUSE) if seconds == seconds else None  # noqa: PLR0124
 
 
 class Gate:

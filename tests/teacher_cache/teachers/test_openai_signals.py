@@ -90,7 +90,7 @@ def test_an_input_that_is_refused_leaves_its_neighbours_their_embeddings(service
     ("fault", "said"),
     [
         ("other", "embeddings [1] in an answer to 1 texts"),
-        ("429", "429: slow down"),
+        ("500", "500: the service is tired"),
         ("half", "RemoteProtocol"),
     ],
 )

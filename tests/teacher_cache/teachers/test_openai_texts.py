@@ -163,7 +163,6 @@ def test_what_no_row_can_do_without_ends_the_run(service: Any) -> None:
 
 
 TRANSIENT = {
-    "429": "429: slow down",
     "500": "500: the service is tired",
     "503": "503: the service is tired",
     "529": "529: the service is tired",
@@ -196,6 +195,15 @@ def test_a_fault_that_passes_is_asked_again_and_one_that_stays_is_an_error_row(
     assert broken.texts is None
     assert sound.error is None
     assert len(service.questions) == 3 + 3 + 1
+
+
+def test_a_limit_is_waited_for_longer_than_a_fault(service: Any) -> None:
+    mended, broken = ask(settings_of(service), "a <<429*12>>", "b <<429>>")
+
+    assert mended.error is None
+    # Each is an eighth of one of the two retries.
+    assert broken.error == "given up after 17 tries, the last: 429: slow down"
+    assert len(service.questions) == 13 + 17
 
 
 @pytest.mark.parametrize(
