@@ -129,4 +129,6 @@ def _bytes_of(token: str) -> bytes:
 
 
 def _ids_by_bytes(folder: Path) -> Mapping[bytes, int]:
-    return TokenTexts.read(OpenAIOptions.model_validate({"tokenizer": folder})).ids
+    found = TokenTexts.read(OpenAIOptions.model_validate({"tokenizer": folder}))
+    assert found is not None, "a tokenizer is given"
+    return found.ids
