@@ -108,13 +108,14 @@ class CacheWriter:
         return rows, prompt_tokens, completion_tokens
 
     def record(self, answered: Iterable[tuple[ShardPlan, Sequence[Example], Sequence[Answer]]]) -> None:
-        """Append finished batches to the journals of their shards, with one fsync a shard."""
-        batches: dict[str, list[pa.RecordBatch]] = {}
+        """Append finished batches to the journals of their shards, with one frame and one fsync a shard."""
+        rows: dict[str, list[Row]] = {}
         for shard, examples, answers in answered:
-            rows = [_row(example, answer) for example, answer in zip(examples, answers, strict=True)]
-            batches.setdefault(shard.name, []).append(encode(rows, self._schema))
-        for name, new in batches.items():
-            self._journals[name].append(new)
+            new = [_row(example, answer) for example, answer in zip(examples, answers, strict=True)]
+            rows.setdefault(shard.name, []).extend(new)
+        # Many rows in one frame cost little more than one, to encode now and to read when the shard is sealed.
+        for name, finished in rows.items():
+            self._journals[name].append([encode(finished, self._schema)])
 
     def seal(self, shard: ShardPlan) -> None:
         """Turn a whole journal into a shard, in the order of the examples."""
