@@ -113,7 +113,7 @@ class CacheWriter:
         for shard, examples, answers in answered:
             new = [_row(example, answer) for example, answer in zip(examples, answers, strict=True)]
             rows.setdefault(shard.name, []).extend(new)
-        # Many rows in one frame cost little more than one, to encode now and to read when the shard is sealed.
+        # Many rows in one frame cost little more than one, to encode now and to read when sealing.
         for name, finished in rows.items():
             self._journals[name].append([encode(finished, self._schema)])
 
