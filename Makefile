@@ -60,7 +60,7 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt
 	@touch $@
 
 test-vllm: data $(VLLM_READY) ## run the tests that need vLLM, in .venv-vllm
-	@$(VLLM_BIN)/python -m pytest -m vllm
+	@VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM_BIN)/python -m pytest -m vllm -n $(JOBS) --dist loadfile
 
 check: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .
