@@ -1,6 +1,7 @@
 """vLLM in this process: loading an engine, or saying in one line why not; asking it, row by row in step."""
 
 import gc
+import logging
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -121,6 +122,9 @@ def _load(folder: ModelFolder, arguments: Mapping[str, Any]) -> Any:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("torch._library").setLevel(
+        logging.ERROR
+    )  # it misses triton, which a CPU has no use for
     import torch
     from vllm import LLM  # pyright: ignore[reportMissingImports]
 
