@@ -10,7 +10,17 @@ from importlib import import_module
 
 from benchmarks.measure import ROOT, record
 
-NAMES = ("caching", "codecs", "kills", "orthogonal", "reading", "service", "token_loss", "training")
+NAMES = (
+    "caching",
+    "codecs",
+    "diffusion",
+    "kills",
+    "orthogonal",
+    "reading",
+    "service",
+    "token_loss",
+    "training",
+)
 
 
 def main(names: list[str]) -> int:

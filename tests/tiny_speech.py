@@ -36,9 +36,8 @@ def write_speecht5(folder: Path, **changed: Any) -> Path:
             speech_decoder_postnet_layers=2,
             speaker_embedding_dim=SPEAKER,
             num_mel_bins=MEL_BANDS,
-            max_text_positions=64,
             initializer_range=0.3,
-            **sizes | changed,
+            **sizes | {"max_text_positions": 64} | changed,
         )
     )
     model.speech_decoder_postnet.prob_out.bias.data.fill_(-20.0)
