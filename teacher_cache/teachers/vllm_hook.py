@@ -9,6 +9,7 @@ Letters: T tokens, V vocabulary.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from teacher_cache.teachers.teacher import Entries
 _KEY = "armada_watch"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, weakref_slot=True, eq=False, kw_only=True)
 class Watch:
     """Looks at one text while it is written.
 
@@ -71,19 +72,18 @@ class Watch:
 
 
 class Watches:
-    """The watches of the texts that are being written, found by what stands in a request's parameters."""
+    """The watches of the texts that are being written, found by what stands in a request's parameters.
+
+    A watch is forgotten with the request that it belongs to, however that ends.
+    """
 
     def __init__(self) -> None:
-        self._watches: dict[int, Watch] = {}
+        self._watches: WeakValueDictionary[int, Watch] = WeakValueDictionary()
 
     def add(self, watch: Watch) -> dict[str, Any]:
         """Let a watch look at a request; extra arguments that the request must have."""
         self._watches[id(watch)] = watch
         return {_KEY: id(watch)}
-
-    def remove(self, watch: Watch) -> None:
-        """The request has ended."""
-        del self._watches[id(watch)]
 
     def processor(self) -> type:
         """The class that vLLM asks about every request, in this process."""

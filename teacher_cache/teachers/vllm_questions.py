@@ -164,7 +164,6 @@ class Questions:
     def _watched(
         self, watch: Watch, num_tokens: int, ids: Sequence[int] | None = None, flat: Any = None
     ) -> Answer:
-        self.watches.remove(watch)
         if watch.fault is not None:
             return Answer(error=watch.fault)
         scored = watch.scored(num_tokens)
