@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from schemas.console import EXIT_FAILED, run_command, say, show_json
-from teacher_cache.interchange.cli import export_command, import_command
+from teacher_cache.interchange_cli import export_command, import_command
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 _JSON = click.option("--json", "as_json", is_flag=True, help="One object on standard output.")

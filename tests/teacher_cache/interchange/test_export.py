@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from teacher_cache.interchange import FORMATS
-from teacher_cache.interchange.cli import FORMATS as OFFERED
+from teacher_cache.interchange_cli import FORMATS as OFFERED
 from teacher_cache.readers.prompts import read_prompts
 
 Refused = Callable[..., str]

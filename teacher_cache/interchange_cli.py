@@ -1,4 +1,4 @@
-"""teacher-shards export and import."""
+"""teacher-shards export and import; it stands outside their folder, whose table brings Arrow with it."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import click
 
 from schemas.console import say, show_json
 
-# The names of the table in this folder, which is not imported here: `--help` answers at once.
+# The names of the table in interchange/, which is not imported here: `--help` answers at once.
 FORMATS = ("distillkit", "axolotl", "openai-batch", "trl")
 _PATH = click.Path(path_type=Path)
 _FORMAT = click.option("--format", "format_", required=True, type=click.Choice(FORMATS), help="Of the files.")
