@@ -18,6 +18,7 @@ NAMES = (
     "orthogonal",
     "reading",
     "service",
+    "serving",
     "token_loss",
     "training",
 )
