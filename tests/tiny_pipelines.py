@@ -142,3 +142,99 @@ def write_adapter(folder: Path, base: Path) -> Path:
 
 def _noise() -> dict[str, Any]:
     return {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def write_sdxl(folder: Path) -> Path:
+    """A Stable Diffusion XL: two tokenizers, two text encoders, sizes as a condition."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    quiet()
+    torch.manual_seed(0)
+    first = text_encoder()
+    sizes = {"hidden_size": 32, "intermediate_size": 40, "num_attention_heads": 4, "num_hidden_layers": 2}
+    marks = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1, "projection_dim": 32}
+    StableDiffusionXLPipeline(
+        vae=vae(),
+        text_encoder=first,
+        text_encoder_2=CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=BYTES + 2, **sizes, **marks)),
+        tokenizer=tokenizer(),
+        tokenizer_2=tokenizer(),
+        unet=UNet2DConditionModel(
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            sample_size=24,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=64,
+            norm_num_groups=8,
+            attention_head_dim=8,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=80,
+            use_linear_projection=True,
+        ),
+        scheduler=EulerDiscreteScheduler(**_noise()),
+    ).save_pretrained(folder)
+    return folder
+
+
+def write_flux(folder: Path) -> Path:
+    """A Flux: a transformer, latents packed into tokens, CLIP beside T5."""
+    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+    from transformers import T5Config, T5EncoderModel
+
+    quiet()
+    torch.manual_seed(0)
+    encoder = T5EncoderModel(
+        T5Config(vocab_size=300, d_model=32, d_kv=8, d_ff=40, num_layers=1, num_heads=4, pad_token_id=0)
+    )
+    coder = AutoencoderKL(
+        block_out_channels=(8, 8),  # so that its own size is 256 pixels, not 1,024
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=4,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        shift_factor=0.06,
+        scaling_factor=1.5,
+        sample_size=64,
+    )
+    FluxPipeline(
+        vae=coder,
+        text_encoder=text_encoder(),
+        tokenizer=tokenizer(),
+        text_encoder_2=encoder,
+        tokenizer_2=_t5_tokenizer(),
+        transformer=FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            axes_dims_rope=(4, 4, 8),
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+    ).save_pretrained(folder)
+    return folder
+
+
+def _t5_tokenizer() -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    names = ["<pad>", "</s>", "<unk>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    vocabulary = {name: index for index, name in enumerate(names)}
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=512,
+    )

@@ -84,7 +84,9 @@ class Drawer:
         drawn = [Drawn(None, image) for image in output.images]
         if not whole:
             return drawn
-        edge = (self.plan.size, self.plan.size)
+        size = self.plan.size
+        # Some take the size from the picture, others make it their own unless they are told.
+        told = {"height": size, "width": size} if "height" in defaults_of(self.redraw) else {}
         _, latents_B = self._ask(
             self.redraw,
             [ids[at] for at in whole],
@@ -92,8 +94,9 @@ class Drawer:
             look=False,
             stage="redraw",
             # Pillow's own pictures: the pipeline scales them from 0..255 to -1..1, as its VAE wants them.
-            image=[output.images[at].convert("RGB").resize(edge, Resampling.LANCZOS) for at in whole],
+            image=[output.images[at].convert("RGB").resize((size, size), Resampling.LANCZOS) for at in whole],
             strength=self.plan.strength,
+            **told,
         )
         for at, latents in zip(whole, latents_B, strict=True):
             drawn[at] = replace(drawn[at], values=flat(latents))

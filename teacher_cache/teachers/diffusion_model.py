@@ -48,12 +48,12 @@ class DiffusionTeacher:
     def __init__(self, settings: TeacherSettings) -> None:
         options = parse_options(DiffusionOptions, "diffusers", settings.options)
         options.check()
-        hush()
         self._settings, self._options = settings, options
         self._device: Device = find_device(LocalOptions(device=options.device))
         found = find_model(settings.name, options.revision, backend="diffusers")
         self._folder = PipelineFolder(found, checks=options.safety_checker)
         self._folder.check(trust_remote_code=options.trust_remote_code)
+        hush()
         self._plan = plan_drawing(self._folder, options)
         self._adapter: Path | None = None if options.adapter is None else find_adapter(options.adapter)
         self._projection = _projection(options, self._plan.num_values)

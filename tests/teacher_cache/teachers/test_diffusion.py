@@ -309,6 +309,29 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(folder: Path, tmp_path
     assert stopped == whole
 
 
+def test_pictures_are_kept_of_teachers_that_make_some(tmp_path: Path) -> None:
+    from teacher_cache.cache import cache_teacher
+    from teacher_cache.config import CacheConfig
+
+    (tmp_path / "rows.jsonl").write_text('{"example_id": "a", "split": "train", "fields": {}, "prompt": "x"}')
+    config = CacheConfig(model="none", prompts=tmp_path / "rows.jsonl", keep_media=True, quiet=True)
+    with pytest.raises(ConfigError, match=r"--keep-media: the backend none makes no pictures; leave it out"):
+        cache_teacher(config)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_latents_of_a_cpu(folder: Path) -> None:
+    """The same noise is drawn for both, so in float32 only the order of sums differs."""
+    rows = examples(TEXTS)
+    on_cpu = ask(folder, rows, device="cpu", dtype="float32")
+    on_gpu = ask(folder, rows, device="cuda", dtype="float32")
+    half = ask(folder, rows, device="cuda")
+
+    assert max(distance(*pair) for pair in zip(on_cpu, on_gpu, strict=True)) < 0.05
+    assert all(np.isfinite(values(one)).all() for one in half)
+    assert teacher_of(folder, device="cuda").identity.options["dtype"] == "float16"
+
+
 def damaged(name: str) -> Callable[[Path], None]:
     """Ways to spoil a pipeline's folder."""
 
