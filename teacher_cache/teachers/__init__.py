@@ -83,6 +83,7 @@ BACKENDS: dict[str, Backend] = {
         in_line=True,
         generates=True,
         whole_distribution=True,
+        sorts_by_length=True,
         extra="vllm",
         modules=("vllm",),
     ),
