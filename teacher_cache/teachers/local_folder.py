@@ -11,13 +11,17 @@ from typing import Any
 from schemas.errors import ConfigError, TeacherError
 from schemas.files import sha256_of
 from schemas.manifest import digest_of
+from schemas.tokenizer import TOKENIZER_NAME, tokenizer_digest
 
 MODELS = Path("data/models")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
-_TOKENIZER_MODELS = ("tokenizer.json", "*.model", "vocab.*", "tekken.json")
-_TOKENIZER = (
-    *_TOKENIZER_MODELS,
+_TOKENIZER_MODELS = (TOKENIZER_NAME, "*.model", "vocab.*", "tekken.json")
+# Beside tokenizer.json, whose digest stage two computes alike.
+_TOKENIZER_SETTINGS = (
+    "*.model",
+    "vocab.*",
+    "tekken.json",
     "merges.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -63,9 +67,11 @@ class ModelFolder:
             code: whether code that comes with the model may run.
         """
         patterns = {"config": ("config.json",), "generation": ("generation_config.json",)}
-        patterns |= {"tokenizer": _TOKENIZER, "processor": _PROCESSOR}
+        patterns |= {"tokenizer_settings": _TOKENIZER_SETTINGS, "processor": _PROCESSOR}
         patterns |= {"code": ("*.py",)} if code else {}
         hashes = {part: self._digest(names) for part, names in patterns.items() if self._files(names)}
+        if (self.path / TOKENIZER_NAME).is_file():
+            hashes["tokenizer"] = tokenizer_digest(self.path)
         return hashes | ({"chat_template": digest_of(self.chat_template)} if chat else {})
 
     def check(self) -> None:

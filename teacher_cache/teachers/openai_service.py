@@ -63,8 +63,8 @@ class OpenAITeacher:
         """What of service, model and options changes answers; never where on a machine, nor the key."""
         encoder, vocabulary = self._encoder, self._vocabulary
         hashes = {} if encoder is None else encoder.hashes
-        if vocabulary is not None and vocabulary.sha256:
-            hashes = hashes | {"tokenizer": vocabulary.sha256}
+        if vocabulary is not None and vocabulary.digest:
+            hashes = hashes | {"tokenizer": vocabulary.digest}
         return TeacherIdentity(
             backend="openai",
             name=self._settings.name,

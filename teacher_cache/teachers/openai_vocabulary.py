@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from schemas.errors import ConfigError
-from schemas.files import sha256_of
+from schemas.tokenizer import TOKENIZER_NAME, tokenizer_digest
 from teacher_cache.teachers.openai_faults import RowError
 from teacher_cache.teachers.openai_options import OpenAIOptions
 
-_FILE = "tokenizer.json"
 AS_ID = "token_id:"
 _AS_BYTES = "bytes:"
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -24,12 +23,12 @@ class Vocabulary:
 
     Attributes:
         size: number of ids.
-        sha256: of the tokenizer's file; None without one.
+        digest: of the tokenizer's file, as stage two computes it; None without one.
         ids: of tokens, by their bytes; empty without a tokenizer.
     """
 
     size: int
-    sha256: str | None = None
+    digest: str | None = None
     ids: Mapping[bytes, int] = field(default_factory=dict[bytes, int], repr=False)
 
     @classmethod
@@ -41,9 +40,9 @@ class Vocabulary:
         """
         if options.tokenizer is None:
             return None if options.vocab_size is None else cls(options.vocab_size)
-        path = options.tokenizer / _FILE if options.tokenizer.is_dir() else options.tokenizer
+        path = options.tokenizer / TOKENIZER_NAME if options.tokenizer.is_dir() else options.tokenizer
         ids, size = _read_file(path)
-        return cls(options.vocab_size or size, sha256_of(path), ids)
+        return cls(options.vocab_size or size, tokenizer_digest(path), ids)
 
     def id_of(self, token: str, told_bytes: list[int] | None = None) -> int:
         """The id of a token.

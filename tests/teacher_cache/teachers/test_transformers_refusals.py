@@ -253,7 +253,8 @@ def save_changed_weights(folder: Path) -> None:
         ("revision", save_changed_weights),
         ("config", lambda folder: edit(folder / "config.json", rms_norm_eps=0.5)),
         ("generation", lambda folder: edit(folder / "generation_config.json", eos_token_id=7)),
-        ("tokenizer", lambda folder: edit(folder / "tokenizer_config.json", eos_token="<s>")),
+        ("tokenizer", lambda folder: edit(folder / "tokenizer.json", decoder=None)),
+        ("tokenizer_settings", lambda folder: edit(folder / "tokenizer_config.json", eos_token="<s>")),
         ("chat_template", lambda folder: (folder / "chat_template.jinja").write_text("{{ messages }}")),
     ],
 )
