@@ -25,10 +25,10 @@ from benchmarks.measure import ROOT, Claim, claim_of, seconds_of
 from distill.config import resolve
 from distill.material import Material, gather
 from distill.order import Order
+from distill.pretrained import load_tokenizer
 from distill.representations import Representations, pick_from
 from distill.session import Every, Session
 from distill.split import Split
-from distill.student import load_tokenizer
 from distill.trainer import fit
 from schemas.cache import TeacherCache, open_cache
 from schemas.manifest import CacheManifest, Request, ShardFile, TeacherIdentity, write_manifest

@@ -15,17 +15,21 @@ import pyarrow.parquet as pq
 import torch
 from pyarrow import csv
 
+from distill.adapter import load, merge
 from distill.config import RunConfig
+from distill.encoding import encode
 from distill.evaluate import answer, measured
-from distill.export import STUDENT_FOLDER
+from distill.export import MERGED_FOLDER, STUDENT_FOLDER, export_student, write_card
 from distill.hardware import find_hardware
 from distill.material import stream_of
 from distill.metrics import predictions, probabilities
+from distill.pretrained import load_backbone, load_tokenizer, pad_alike
 from distill.split import Split
-from distill.student import Student, load_backbone, load_tokenizer
+from distill.student import Student
 from schemas.cache import TeacherCache
 from schemas.errors import SourceError
 from schemas.files import whole_file
+from schemas.result import RunResult
 from schemas.tasks import LabelKind, TaskSpec, find_task
 
 _ROWS = 128
@@ -70,9 +74,8 @@ def predict(run: RunConfig, folder: Path, source: Path) -> Path:
         writer, done = None, 0
         for rows in _chunks(source):
             texts = [_column(rows, name, source, done) for name in task.student_fields]
-            tokens = tokenizer(
-                *texts, truncation=True, max_length=run.max_length, padding=True, return_tensors="pt"
-            )
+            encoded = encode(tokenizer, texts, run.max_length).columns
+            tokens = tokenizer.pad(encoded, return_tensors="pt")
             table = _answered(task, student, tokens.to(device), rows, done)
             writer = writer or pq.ParquetWriter(temporary, table.schema)
             writer.write_table(table)
@@ -83,10 +86,28 @@ def predict(run: RunConfig, folder: Path, source: Path) -> Path:
     return path
 
 
+def write_merged(run: RunConfig, folder: Path, result: RunResult) -> Path:
+    """Write a finished run's adapter and its base as one plain folder, where that was not done before.
+
+    Returns:
+        The folder `merged`.
+    """
+    path = folder / MERGED_FOLDER
+    if not (path / "README.md").exists():
+        student, tokenizer, *_ = _load(run, folder)
+        export_student(path, merge(student.backbone), tokenizer)
+        write_card(path, result)
+    return path
+
+
 def _load(run: RunConfig, folder: Path) -> tuple[Student, Any, TaskSpec, torch.device]:
     task, device = find_task(run.task), find_hardware(run.device, "fp32").device
-    place = str(folder / STUDENT_FOLDER)
-    return Student(load_backbone(place, task)).to(device).eval(), load_tokenizer(place), task, device
+    place = folder / STUDENT_FOLDER
+    tokenizer = load_tokenizer(str(place))
+    backbone = load_backbone(run.student if run.lora else str(place), task)
+    pad_alike(backbone, tokenizer)
+    student = Student(load(backbone, place) if run.lora else backbone)
+    return student.to(device).eval(), tokenizer, task, device
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from distill.config import (
 )
 from distill.session import RESUME, Session, every_of
 from schemas.console import read_config_file, run_command, say, show_json
+from schemas.errors import ConfigError
 
 DEFAULT_STUDENT = "data/models/minilm"
 
@@ -87,6 +88,15 @@ def _choice(values: Any) -> click.Choice:
 @click.option("--protocol", type=_choice(PROTOCOLS), default="held-out", help="How the checkpoint is chosen.")
 @click.option("--precision", type=_choice(PRECISIONS), default="auto", help="Of the training passes.")
 @click.option("--device", type=_choice(DEVICES), default="auto", help="To compute on.")
+@click.option("--lora-rank", type=int, help="Train an adapter of this rank. [default: all of the student]")
+@click.option("--lora-alpha", type=float, help="It counts alpha / rank times. [default: 16]")
+@click.option("--lora-dropout", type=float, help="Before the adapter. [default: 0.1]")
+@click.option("--lora-targets", help="Modules, with commas between, or all-linear. [default: peft's]")
+@click.option("--dora", is_flag=True, default=None, help="Adapt magnitude and direction apart.")
+@click.option("--rslora", is_flag=True, default=None, help="Let the adapter count alpha / sqrt(rank) times.")
+@click.option("--merge", is_flag=True, help="Write adapter and base as one plain model to merged/ too.")
+@click.option("--gradient-checkpointing", is_flag=True, help="Less memory, a third more time.")
+@click.option("--compile", is_flag=True, default=None, help="Compile the student with torch.compile.")
 @click.option("--resume", type=_choice(RESUME), default="auto", help="Go on from the last checkpoint.")
 @click.option(
     "--checkpoint-every", default="60s", help="Batches (100) or seconds (60s, then under 5 % of the time)."
@@ -116,6 +126,8 @@ def distill(
     evaluate_only: bool,
     split: str,
     predict: Path | None,
+    merge: bool,
+    gradient_checkpointing: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -127,7 +139,12 @@ def distill(
     SIGTERM (status 143) and Ctrl-C (130) write one and stop. With --evaluate-only or --predict the same
     command asks the finished run's student.
     """
-    session = Session(resume=resume, every=every_of(checkpoint_every), loader_workers=loader_workers)
+    session = Session(
+        resume=resume,
+        every=every_of(checkpoint_every),
+        loader_workers=loader_workers,
+        gradient_checkpointing=gradient_checkpointing,
+    )
     from distill.store import default_folder, finished, lost
     from distill.weights import digest_of_student
     from schemas.cache import open_cache
@@ -137,6 +154,8 @@ def distill(
         {"task": _trainable_task(cache.manifest.request.task), **options}, cache.manifest.teacher.modality
     )
     _refuse_untaught(run, cache)
+    if merge and run.lora is None:
+        raise ConfigError("--merge has no effect without --lora-rank; leave it out")
     digest = digest_of_run(run, cache.manifest.digest, digest_of_student(run.student))
     folder = out or default_folder(run, digest)
     result = finished(folder, digest)
@@ -159,6 +178,10 @@ def distill(
     main_metrics = ", ".join(f"{name} {value:.3f}" for name, value in result.metrics["student"].items())
     say(f"student: {main_metrics}; {result.seconds['total']:.0f} s", quiet=quiet)
     paired = _paired(folder, result, quiet=quiet)
+    if merge:
+        from distill.again import write_merged
+
+        say(f"merged: {write_merged(run, folder, result)}", quiet=quiet)
     if as_json:
         kept = result.model_dump(include={"config_hash", "metrics", "seconds"})
         show_json({"folder": str(folder), **kept, **({"paired": paired} if paired else {})})

@@ -86,6 +86,13 @@ RULES: dict[str, _Rule] = {
     "protocol": (lambda value: value in PROTOCOLS, f"one of {', '.join(PROTOCOLS)}"),
     "precision": (lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
     "device": (lambda value: value in DEVICES, f"one of {', '.join(DEVICES)}"),
+    "lora_rank": _WHOLE,
+    "lora_alpha": _RATE,
+    "lora_dropout": (lambda value: 0 <= value < 1, "a probability, from 0 to less than 1"),
+    "lora_targets": (
+        lambda value: all(name.strip() for name in value.split(",")),
+        "names of modules with commas between, such as q_proj,v_proj, or all-linear",
+    ),
 }
 
 
@@ -136,6 +143,28 @@ class DistillationConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoraConfig(_Checked):
+    """An adapter that is trained in place of the student's weights; heads are trained whole.
+
+    Attributes:
+        lora_rank: of the two matrices of each layer.
+        lora_alpha: their product counts alpha / rank times; under rsLoRA, alpha / sqrt(rank) times.
+        lora_dropout: before them.
+        lora_targets: names of the modules that get them, with commas between, or `all-linear`; None takes
+            peft's own choice for the model type, and `all-linear` where it has none.
+        dora: magnitude and direction apart.
+        rslora: the scaling above.
+    """
+
+    lora_rank: int
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.1
+    lora_targets: str | None = None
+    dora: bool = False
+    rslora: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig(_Checked):
     """One run of stage two.
 
@@ -157,6 +186,8 @@ class RunConfig(_Checked):
         protocol: which rows select the checkpoint and which are reported.
         precision: of the training passes; `auto` is bf16 where the device has it natively.
         device: `auto`, `cpu`, `cuda`.
+        compile: the student's forward goes through torch.compile; None is no.
+        lora: None trains all of the student.
         distillation: None for a method that does not distil.
     """
 
@@ -177,6 +208,8 @@ class RunConfig(_Checked):
     protocol: str = "held-out"
     precision: str = "auto"
     device: str = "auto"
+    compile: bool | None = None
+    lora: LoraConfig | None = None
     distillation: DistillationConfig | None = None
 
     @property
@@ -190,7 +223,8 @@ class RunConfig(_Checked):
 
 
 _DISTILLATION_OPTIONS = frozenset(field.name for field in fields(DistillationConfig))
-_RUN_OPTIONS = frozenset(field.name for field in fields(RunConfig)) - {"distillation"}
+_LORA_OPTIONS = frozenset(field.name for field in fields(LoraConfig))
+_RUN_OPTIONS = frozenset(field.name for field in fields(RunConfig)) - {"distillation", "lora"}
 
 
 def resolve(given: Mapping[str, Any], modality: str) -> RunConfig:
@@ -207,14 +241,23 @@ def resolve(given: Mapping[str, Any], modality: str) -> RunConfig:
     method = given.get("method", "armada")
     if method not in METHODS:
         raise ConfigError(f"--method {method}: wanted {RULES['method'][1]}")
-    recipe = asdict(recipe_for(given["task"]))
+    lora = _lora(given)
+    recipe = asdict(recipe_for(given["task"], lora=lora is not None))
     distillation = None
     if METHODS[method].distils:
         values = {"standardise": modality == "audio", **recipe, **_of_aligner(given), **given}
         distillation = DistillationConfig(**_only(_DISTILLATION_OPTIONS, values))
     elif idle := sorted(_DISTILLATION_OPTIONS & set(given)):
         raise ConfigError(f"--{idle[0].replace('_', '-')} has no effect with --method {method}; leave it out")
-    return RunConfig(**_only(_RUN_OPTIONS, {**recipe, **given}), distillation=distillation)
+    return RunConfig(**_only(_RUN_OPTIONS, {**recipe, **given}), lora=lora, distillation=distillation)
+
+
+def _lora(given: Mapping[str, Any]) -> LoraConfig | None:
+    if "lora_rank" in given:
+        return LoraConfig(**_only(_LORA_OPTIONS, given))
+    if idle := sorted(name for name in _LORA_OPTIONS if given.get(name)):
+        raise ConfigError(f"--{idle[0].replace('_', '-')} has no effect without --lora-rank; give both")
+    return None
 
 
 def _of_aligner(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,8 +287,8 @@ def _only(names: frozenset[str], values: Mapping[str, Any]) -> dict[str, Any]:
 def options_of(run: RunConfig) -> dict[str, Any]:
     """The run as flat options, those left at None out: what `--config` reads back."""
     nested = asdict(run)
-    flat = {**nested, **(nested.pop("distillation") or {})}
-    flat.pop("distillation", None)
+    parts = [nested.pop(name) or {} for name in ("lora", "distillation")]
+    flat = {**nested, **parts[0], **parts[1]}
     return {name: value for name, value in flat.items() if value is not None}
 
 

@@ -1,5 +1,6 @@
 """What a finished run leaves for others: a plain student, the aligner's weights, the predictions."""
 
+import json
 import os
 import re
 import shutil
@@ -11,28 +12,40 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.torch import save
+from safetensors.torch import save as as_safetensors
 from torch import nn
 
+from distill.adapter import BASE_KEY, CONFIG_NAME, save
 from distill.evaluate import Outputs
 from distill.metrics import predictions, probabilities
+from distill.pooling import is_adapted
+from distill.pretrained import quiet
 from distill.shards import Stream
-from distill.student import quiet
 from schemas.files import whole_file, write_text
 from schemas.result import RunResult
 
-STUDENT_FOLDER, ALIGNER_NAME, PREDICTIONS_NAME = "student", "aligner.safetensors", "predictions.parquet"
+STUDENT_FOLDER, MERGED_FOLDER = "student", "merged"
+ALIGNER_NAME, PREDICTIONS_NAME = "aligner.safetensors", "predictions.parquet"
 
 
-def export_student(folder: Path, backbone: Any, tokenizer: Any) -> None:
-    """Write a folder that plain transformers opens."""
-    student = folder / STUDENT_FOLDER
-    with quiet(), disk_errors(student):
-        backbone.save_pretrained(student)
-        tokenizer.save_pretrained(student)
+def export_student(folder: Path, backbone: Any, tokenizer: Any, base: str = "") -> None:
+    """Write a folder that plain transformers opens, or peft where the student is in an adapter.
+
+    Args:
+        folder: to write.
+        backbone: plain, or in an adapter.
+        tokenizer: of the student.
+        base: the student as it was given, which an adapter's folder names.
+    """
+    with quiet(), disk_errors(folder):
+        if is_adapted(backbone):
+            save(backbone, folder, base)
+        else:
+            backbone.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     # safetensors writes for its owner alone; whoever may read the folder may read all of it.
-    for weights in student.glob("*.safetensors"):
-        shutil.copymode(student / "config.json", weights)
+    for weights in folder.glob("*.safetensors"):
+        shutil.copymode(folder / "config.json", weights)
 
 
 @contextmanager
@@ -55,7 +68,7 @@ def export_aligner(folder: Path, aligner: nn.Module) -> None:
     """Write the aligner's weights; nothing at inference needs them."""
     weights = {name: part.detach().cpu().contiguous() for name, part in aligner.state_dict().items()}
     with whole_file(folder / ALIGNER_NAME) as temporary:
-        temporary.write_bytes(save(weights))
+        temporary.write_bytes(as_safetensors(weights))
 
 
 def export_predictions(folder: Path, stream: Stream, outputs: Outputs) -> None:
@@ -79,8 +92,20 @@ def _column(values: np.ndarray) -> pa.Array:
     return pa.array(list(values) if values.ndim == 2 else values)
 
 
+_PLAIN = """    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+    model = AutoModelForSequenceClassification.from_pretrained("FOLDER")
+"""
+_ADAPTER = """    from peft import PeftModel
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    tokenizer, config = AutoTokenizer.from_pretrained("FOLDER"), AutoConfig.from_pretrained("FOLDER")
+    base = AutoModelForSequenceClassification.from_pretrained("{base}", config=config)
+    model = PeftModel.from_pretrained(base, "FOLDER")
+"""
+
+
 def write_card(folder: Path, result: RunResult) -> None:
-    """Write the model card: what the student learnt, from what, and how well."""
+    """Write the model card into a student's folder: what it learnt, from what, how well, how it is loaded."""
     rows = "\n".join(
         f"| {head} | {' | '.join(f'{value:.3f}' for value in values.values())} |"
         for head, values in result.metrics.items()
@@ -91,10 +116,13 @@ def write_card(folder: Path, result: RunResult) -> None:
     )
     notes = "".join(f"\n- {note}" for note in result.notes)
     teacher = result.cache.teacher
+    adapter = folder / CONFIG_NAME
+    base = json.loads(adapter.read_bytes())[BASE_KEY] if adapter.exists() else None
+    header = "library_name: transformers" if base is None else "library_name: peft"
     write_text(
-        folder / STUDENT_FOLDER / "README.md",
+        folder / "README.md",
         f"""---
-library_name: transformers
+{header}
 pipeline_tag: text-classification
 ---
 # {result.config["task"]}, trained with `{result.config["method"]}`
@@ -103,10 +131,7 @@ A student of `{Path(result.config["student"]).name}`, trained by ARMADA-Distill 
 `{result.cache.name}`: {result.cache.rows} rows, teacher `{teacher.backend}:{teacher.name}`, digest
 `{result.cache.digest[:16]}`. It is an ordinary text model: neither teacher nor aligner is needed to use it.
 
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    tokenizer = AutoTokenizer.from_pretrained("FOLDER")
-    model = AutoModelForSequenceClassification.from_pretrained("FOLDER")
-
+{_PLAIN if base is None else _ADAPTER.format(base=base)}
 Measured by the protocol `{result.protocol}` on {result.num_rows["report"]} rows:
 
 | answers | {" | ".join(names)} |

@@ -4,13 +4,15 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, StudentError
 
 _NAMED_PACKAGES = ("armada-distill", "torch", "transformers", "accelerate", "numpy", "pyarrow")
 
@@ -56,6 +58,24 @@ def find_hardware(device: str, precision: str) -> Hardware:
     torch.set_num_threads(threads)
     bf16 = precision == "bf16" or (precision == "auto" and _has_native_bf16(chosen))
     return Hardware(chosen, bf16, threads)
+
+
+@contextmanager
+def enough_memory(num_rows: int, num_tokens: int) -> Generator[None]:
+    """Make one line of a device that has no memory left.
+
+    Args:
+        num_rows: of the batch.
+        num_tokens: that it is wide.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise StudentError(
+            f"out of memory on a batch of {num_rows} rows, {num_tokens} tokens wide; go on with "
+            "--gradient-checkpointing, or begin anew with a smaller --batch-size (and --accumulate), "
+            "a smaller --max-length, --precision bf16 or --lora-rank"
+        ) from None
 
 
 def _has_native_bf16(device: torch.device) -> bool:

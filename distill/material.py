@@ -147,6 +147,8 @@ def _nothing_left(run: RunConfig, cache: TeacherCache, train: _Source) -> str:
 
 def _notes(run: RunConfig, train: _Source, report: _Source) -> Iterator[str]:
     for name, source in (("training", train), ("reported", report)):
+        if cut := int((source.stream.tokens.cut & source.usable_R).sum()):
+            yield f"{cut} {name} rows are longer than {run.max_length} tokens, their ends were cut off"
         if source.unlabelled:
             yield f"{source.unlabelled} {name} rows without a label were left out"
     untaught = int((train.usable_R & ~train.taught_R).sum())

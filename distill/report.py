@@ -24,6 +24,7 @@ _USUAL = {
     "formulation": ("reference", "{} losses"),
     "aligner": ("reference", "{} aligner"),
     "schedule": ("alternating", "{}"),
+    "lora_rank": ("", "LoRA of rank {}"),
 }
 
 

@@ -56,8 +56,10 @@ class Session:
         resume: go on from a checkpoint: `auto` where there is one, `never`, or `must`.
         every: how often one is written.
         loader_workers: threads that prepare batches; 0 prepares each when it is asked for.
+        gradient_checkpointing: the student's layers are computed twice, which takes time and spares memory.
     """
 
     resume: str = "auto"
     every: Every = field(default_factory=Every)
     loader_workers: int = 0
+    gradient_checkpointing: bool = False

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from distill.checkpoint import Snapshot
 from distill.random_state import random_states
-from distill.tower import Tower
+from distill.tower import Tower, learnt
 from distill.training import Best, Place, Training
 from schemas.errors import ResultError
 
@@ -22,7 +22,7 @@ def capture(training: Training, facts: dict[str, Any]) -> Snapshot:
     """
     tensors = _named("random", random_states(training.hardware.device))
     for name, tower in training.towers.items():
-        tensors |= _named(f"weights.{name}", tower.module.state_dict())
+        tensors |= _named(f"weights.{name}", learnt(tower.module))
         for index, moments in tower.optimiser.state_dict()["state"].items():
             tensors |= _named(f"moments.{name}.{index}", moments)
     place, best = training.place, training.best
@@ -85,7 +85,8 @@ def is_finite(training: Training) -> bool:
     return all(
         math.isfinite(one.detach().abs().max().item())
         for tower in training.towers.values()
-        for one in tower.module.parameters()
+        for one in learnt(tower.module).values()
+        if one.is_floating_point()
     )
 
 
@@ -99,12 +100,12 @@ def _rates(tower: Tower) -> dict[str, Any]:
 def _restore_tower(tower: Tower, name: str, snapshot: Snapshot) -> None:
     weights = _below(f"weights.{name}", snapshot.tensors)
     if {key: value.shape for key, value in weights.items()} != {
-        key: value.shape for key, value in tower.module.state_dict().items()
+        key: value.shape for key, value in learnt(tower.module).items()
     }:
         raise ResultError(
             f"the checkpoint's {name} has other weights than this one; --resume never starts anew"
         )
-    tower.module.load_state_dict(weights)
+    tower.module.load_state_dict(weights, strict=False)
     parameters = [one for group in tower.optimiser.param_groups for one in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in _below(f"moments.{name}", snapshot.tensors).items():

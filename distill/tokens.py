@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,13 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from distill.encoding import encode
 from schemas.cache import TeacherCache
 from schemas.console import say
 from schemas.errors import ShardError
 from schemas.files import whole_file
 from schemas.manifest import digest_of
 
-_LAYOUT = 1
+_LAYOUT = 2
+# What the file holds of each row beside its tokens.
+_NARROW = ("id_hash", "cut")
 Kept = TypeVar("Kept")
 
 
@@ -38,13 +42,14 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
-        names = [name for name in reader.schema.names if name != "id_hash"]
+        names = [name for name in reader.schema.names if name not in _NARROW]
         self._values = {name: [batch.column(name).values.to_numpy() for batch in batches] for name in names}
         self._offsets = {
             name: np.concatenate([batch.column(name).offsets.to_numpy() for batch in batches])
             for name in names
         }
         self._id_hashes = [batch.column("id_hash").to_numpy() for batch in batches]
+        self._cut = [batch.column("cut").to_numpy(zero_copy_only=False) for batch in batches]
         self._starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
 
     @property
@@ -62,6 +67,11 @@ class Tokens:
     def id_hashes(self) -> NDArray[np.uint64]:
         """Hash of each row's example id."""
         return np.concatenate(self._id_hashes)
+
+    @cached_property
+    def cut(self) -> NDArray[np.bool_]:
+        """Which rows had more tokens than were kept."""
+        return np.concatenate(self._cut)
 
     def rows(self, name: str, rows: NDArray[np.int64]) -> list[NDArray[np.int32]]:
         """One column of some rows, each as a view of the file."""
@@ -100,16 +110,17 @@ def tokenised(
     Raises:
         ShardError: a row lacks one of the fields.
     """
-    key = digest_of([_LAYOUT, cache.manifest.digest, split, _settings(tokenizer), max_length, list(fields)])
+    made_with = [settings_of(tokenizer), tokenizer.pad_token_id, max_length]
+    key = digest_of([_LAYOUT, cache.manifest.digest, split, *made_with, list(fields)])
     path = cache_folder() / "tokens" / f"{key[:32]}.arrow"
 
     def make() -> None:
-        _write(path, _batches(cache, split, tokenizer, fields, max_length), pair=len(fields) == 2)
+        _write(path, _batches(cache, split, tokenizer, fields, max_length))
 
     return kept(path, Tokens, make)
 
 
-def _settings(tokenizer: Any) -> dict[str, Any]:
+def settings_of(tokenizer: Any) -> dict[str, Any]:
     """All that decides what a tokenizer gives, but the cutting and padding that its last caller set."""
     settings = json.loads(tokenizer.backend_tokenizer.to_str())
     return {name: value for name, value in settings.items() if name not in ("truncation", "padding")}
@@ -143,38 +154,29 @@ def alone(path: Path) -> Generator[None]:
         yield
 
 
-def _write(path: Path, batches: Iterator[dict[str, pa.Array]], *, pair: bool) -> None:
-    names = ("input_ids", "token_type_ids")[: 2 if pair else 1]
-    schema = pa.schema([*((name, pa.list_(pa.int32())) for name in names), ("id_hash", pa.uint64())])
+def _write(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
+    first = next(batches)
     with (
         whole_file(path) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
-        pa.ipc.new_file(file, schema) as writer,
+        pa.ipc.new_file(file, first.schema) as writer,
     ):
-        for batch in batches:
-            columns = [batch[name] for name in schema.names]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+        for batch in chain([first], batches):
+            writer.write_batch(batch)
 
 
 def _batches(
     cache: TeacherCache, split: str, tokenizer: Any, fields: Sequence[str], max_length: int
-) -> Iterator[dict[str, pa.Array]]:
+) -> Iterator[pa.RecordBatch]:
     for file, shard in cache.shards(split):
         with shard:
             for group in range(shard.num_row_groups):
                 table = shard.read_row_group(group, columns=["example_id", "fields"])
                 texts = [_texts(table.column("fields"), name, file.name) for name in fields]
-                encoded = tokenizer(
-                    *texts,
-                    truncation=True,
-                    max_length=max_length,
-                    return_attention_mask=False,
-                    return_token_type_ids=len(fields) == 2,
-                )
-                yield {
-                    **{name: pa.array(encoded[name], pa.list_(pa.int32())) for name in encoded},
-                    "id_hash": _hashes(table.column("example_id")),
-                }
+                encoded = encode(tokenizer, texts, max_length)
+                narrow = (hashes_of(table.column("example_id")), pa.array(encoded.cut))
+                columns = {name: pa.array(ids, pa.list_(pa.int32())) for name, ids in encoded.columns.items()}
+                yield pa.RecordBatch.from_pydict({**columns, **dict(zip(_NARROW, narrow, strict=True))})
 
 
 def _texts(column: pa.ChunkedArray, name: str, shard: str) -> list[str]:
@@ -188,6 +190,7 @@ def _texts(column: pa.ChunkedArray, name: str, shard: str) -> list[str]:
     return texts.to_pylist()
 
 
-def _hashes(ids: pa.ChunkedArray) -> pa.Array:
+def hashes_of(ids: pa.ChunkedArray) -> pa.Array:
+    """A 64-bit hash of each example id."""
     digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in ids.to_pylist())
     return pa.array(np.frombuffer(b"".join(digests), "<u8"), pa.uint64())

@@ -62,6 +62,7 @@ def build_tower(
     weight_decay: float,
     *,
     rate: Rate = constant,
+    compiled: bool = False,
 ) -> Tower:
     """Place a module on the device and give it an AdamW.
 
@@ -72,6 +73,7 @@ def build_tower(
         lr: highest learning rate.
         weight_decay: on matrices; biases, norms and orthogonal weights have none.
         rate: factor of the learning rate by step.
+        compiled: the forward goes through torch.compile.
     """
     if accelerator.device.type == "cpu":
         cheapen(module)
@@ -80,15 +82,31 @@ def build_tower(
     optimiser = torch.optim.AdamW(parameter_groups(module, weight_decay), lr=lr, fused=True)
     scheduler = LambdaLR(optimiser, rate)
     forward, optimiser = accelerator.prepare(module, optimiser)
+    if compiled:
+        # Batches have a width of their own.
+        forward = torch.compile(forward, dynamic=True)
     return Tower(module, forward, objective, optimiser, scheduler)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters that decay, and those that must not."""
+    """Parameters that learn and decay, and those that must not decay."""
+    learning = [one for one in module.parameters() if one.requires_grad]
     orthogonal = {part.weight for part in module.modules() if isinstance(part, OrthogonalProjection)}
-    decayed = [one for one in module.parameters() if one.ndim >= 2 and one not in orthogonal]
-    plain = [one for one in module.parameters() if one.ndim < 2 or one in orthogonal]
+    decayed = [one for one in learning if one.ndim >= 2 and one not in orthogonal]
+    plain = [one for one in learning if one.ndim < 2 or one in orthogonal]
     return [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
+
+
+def learnt(module: nn.Module) -> dict[str, Tensor]:
+    """What a run changes of a module, by name: an adapter's base stays as it was loaded.
+
+    A module that is frozen whole was drawn in this run and stands nowhere else, so all of it is given.
+    """
+    frozen = {name for name, one in module.named_parameters() if not one.requires_grad}
+    state = module.state_dict()
+    if len(frozen) == sum(1 for _ in module.parameters()):
+        return state
+    return {name: value for name, value in state.items() if name not in frozen}

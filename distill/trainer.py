@@ -1,5 +1,6 @@
 """One run of stage two: set up, train, measure, write."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from distill.adapter import adapt, note_of
 from distill.aligner import TSAligner, dims_of
 from distill.checkpoint import Checkpoints
 from distill.clock import Clock
 from distill.config import RunConfig, digest_of_run, options_of
 from distill.curves import draw_curves
 from distill.evaluate import answer, measured
-from distill.export import export_aligner, export_predictions, export_student, write_card
+from distill.export import STUDENT_FOLDER, export_aligner, export_predictions, export_student, write_card
 from distill.hardware import find_hardware, versions
 from distill.keeping import Keeper
 from distill.losses.objective import (
@@ -26,16 +28,18 @@ from distill.losses.objective import (
 from distill.material import gather
 from distill.metrics import majority_outputs, measure
 from distill.notes import notes_of
+from distill.pooling import is_adapted
+from distill.pretrained import load_tokenizer, load_with_fresh, pad_alike, padding_note
 from distill.rates import rate_of
 from distill.remaining import Remaining
 from distill.schedules import ALIGNER, STUDENT
 from distill.session import Session
-from distill.student import Student, load_backbone, load_tokenizer
+from distill.student import Student
 from distill.tower import Tower, build_tower
 from distill.training import Training, optimiser_steps, passes
 from distill.weights import digest_of_student, name_of_student
 from schemas.cache import TeacherCache
-from schemas.console import progress
+from schemas.console import progress, say
 from schemas.errors import ConfigError
 from schemas.result import CacheOrigin, RunResult, write_result
 from schemas.tasks import TaskSpec, find_task
@@ -70,7 +74,10 @@ def fit(
     keeper = Keeper(checkpoints, session, folder / METRICS_NAME)
     clock = Clock()
     with clock.part("setup"):
-        training, tokenizer = _set_up(run, cache, clock, session.loader_workers)
+        training, tokenizer = _set_up(run, cache, clock, session)
+        notes = (*training.material.notes, *_notes_of_student(training.towers[STUDENT].module, tokenizer))
+        for note in notes:
+            say(note, quiet=quiet)
         keeper.resume(training, quiet=quiet)
     num_rows, done = training.material.num_rows["train"], training.place.rows
     total, left = len(passes(run)) * num_rows, Remaining(training, num_rows)
@@ -82,27 +89,28 @@ def fit(
         training.train(log, advance, partial(keeper.after_step, training, log))
     training.restore()
     metrics = _report(training, folder, tokenizer)
-    result = _result(training, cache, metrics, (digest, student), keeper.notes)
-    write_card(folder, result)
+    result = _result(
+        training,
+        cache,
+        metrics,
+        (digest, student),
+        (*notes, *notes_of(run, training.num_epochs), *keeper.notes),
+    )
+    write_card(folder / STUDENT_FOLDER, result)
     draw_curves(folder, folder / METRICS_NAME)
     write_result(folder, result)
     checkpoints.remove()
     return result
 
 
-def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, workers: int) -> tuple[Training, Any]:
+def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, session: Session) -> tuple[Training, Any]:
     hardware = find_hardware(run.device, run.precision)
     task = find_task(cache.manifest.request.task)
     tokenizer = load_tokenizer(run.student)
     torch.manual_seed(run.seed)
-    backbone = load_backbone(run.student, task)
-    positions = backbone.config.max_position_embeddings
-    if run.max_length > positions:
-        raise ConfigError(
-            f"--max-length {run.max_length}: wanted at most {positions}, the student's positions"
-        )
+    backbone = _backbone(run, task, tokenizer, session)
     with clock.part("tokens"):
-        material = gather(run, cache, task, tokenizer, hardware.device, workers=workers)
+        material = gather(run, cache, task, tokenizer, hardware.device, workers=session.loader_workers)
     # Precision is the run's own autocast: accelerate's is one for the whole process and copies outputs.
     accelerator = Accelerator(cpu=hardware.device.type == "cpu", mixed_precision="no")
     towers = {
@@ -111,12 +119,37 @@ def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, workers: int) -> 
             *learner,
             run.weight_decay,
             rate=rate_of(run.lr_schedule, run.warmup, optimiser_steps(run, material, name)),
+            compiled=bool(run.compile) and name == STUDENT,
         )
         for name, learner in _learners(run, task, backbone, cache.manifest.teacher.repr_dim).items()
     }
     return Training(
         run=run, hardware=hardware, accelerator=accelerator, material=material, towers=towers, clock=clock
     ), tokenizer
+
+
+def _backbone(run: RunConfig, task: TaskSpec, tokenizer: Any, session: Session) -> Any:
+    """The student as it begins: plain, or in an adapter."""
+    backbone, fresh = load_with_fresh(run.student, task)
+    pad_alike(backbone, tokenizer)
+    positions = getattr(backbone.config, "max_position_embeddings", None)
+    if positions is not None and run.max_length > positions:
+        raise ConfigError(
+            f"--max-length {run.max_length}: wanted at most {positions}, the student's positions"
+        )
+    if session.gradient_checkpointing:
+        if not backbone.supports_gradient_checkpointing:
+            kind = backbone.config.model_type
+            raise ConfigError(f"--gradient-checkpointing: students of type {kind} cannot; leave it out")
+        backbone.gradient_checkpointing_enable({"use_reentrant": False})
+    return backbone if run.lora is None else adapt(backbone, run.lora, fresh)
+
+
+def _notes_of_student(student: Any, tokenizer: Any) -> Iterator[str]:
+    if padding := padding_note(tokenizer):
+        yield padding
+    if is_adapted(student.backbone):
+        yield note_of(student.backbone)
 
 
 def _learners(
@@ -151,7 +184,7 @@ def _report(training: Training, folder: Path, tokenizer: Any) -> dict[str, dict[
         guess = majority_outputs(task.label_kind, material.train_labels, len(labels), task.num_outputs)
         metrics["majority"] = measure(task, labels, guess)
     with training.clock.part("export"):
-        export_student(folder, student.backbone, tokenizer)
+        export_student(folder / STUDENT_FOLDER, student.backbone, tokenizer, training.run.student)
         export_predictions(folder, stream, outputs)
         if aligner is not None:
             export_aligner(folder, aligner)
@@ -190,7 +223,7 @@ def _result(
         peak_memory_bytes=training.peak_memory(),
         versions=versions(),
         device=str(training.hardware),
-        notes=(*training.material.notes, *notes_of(run, training.num_epochs), *notes),
+        notes=notes,
     )
 
 

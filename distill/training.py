@@ -14,12 +14,12 @@ from distill.accumulation import Portion, num_steps, portion
 from distill.clock import Clock
 from distill.config import RunConfig
 from distill.evaluate import answer, measured
-from distill.hardware import Hardware, peak_memory
+from distill.hardware import Hardware, enough_memory, peak_memory
 from distill.losses.objective import Losses
 from distill.material import Material
 from distill.random_state import set_random_states
 from distill.schedules import ALIGNER, SCHEDULES, STUDENT, Pass, student_only
-from distill.tower import Tower
+from distill.tower import Tower, learnt
 from distill.view import Batch
 from schemas.console import Advance
 from schemas.errors import StudentError
@@ -133,7 +133,8 @@ class Training:
                 batch = next(batches)
             with self.clock.part("+".join(one.trains)):
                 part = portion(step, num_batches, self.run.accumulate)
-                losses = self._step(batch, one.trains, part)
+                with enough_memory(*batch.tokens["input_ids"].shape):
+                    losses = self._step(batch, one.trains, part)
                 values = _numbers(losses)
             place = {"epoch": one.epoch + 1, "step": step + 1}
             log.write(json.dumps({**place, **values}) + "\n")
@@ -195,7 +196,7 @@ class Training:
     def restore(self) -> None:
         """Go back to the best checkpoint."""
         for name, weights in self.best.weights.items():
-            self.towers[name].module.load_state_dict(weights)
+            self.towers[name].module.load_state_dict(weights, strict=False)
 
 
 def _seed_of(seed: int, one: Pass) -> int:
@@ -214,7 +215,7 @@ def _numbers(losses: dict[str, Losses]) -> dict[str, float]:
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+    return {name: value.detach().clone() for name, value in learnt(module).items()}
 
 
 def passes(run: RunConfig) -> list[Pass]:

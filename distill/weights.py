@@ -8,8 +8,6 @@ from pathlib import Path
 from schemas.errors import StudentError
 from schemas.files import sha256_of
 
-# Model classes whose pooler the student reads; student.py holds the rows.
-MODEL_TYPES = ("bert", "deberta-v2")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -41,6 +39,10 @@ def _check(folder: Path) -> None:
     wanted = "give a folder with a whole model, such as data/models/minilm (make data)"
     if not folder.is_dir():
         raise StudentError(f"--student {folder}: no such folder; {wanted}")
+    if (folder / "adapter_config.json").exists():
+        raise StudentError(
+            f"--student {folder}: an adapter, wanted a whole model; give one that --merge made"
+        )
     for name in ("config.json", "tokenizer.json", "*.safetensors"):
         if not any(folder.glob(name)):
             raise StudentError(f"--student {folder}: no {name} in it; {wanted}")
@@ -48,5 +50,5 @@ def _check(folder: Path) -> None:
         kind = json.loads((folder / "config.json").read_bytes()).get("model_type")
     except (ValueError, AttributeError):
         raise StudentError(f"--student {folder}: config.json is no JSON object; {wanted}") from None
-    if kind not in MODEL_TYPES:
-        raise StudentError(f"--student {folder}: model type {kind}, wanted one of {', '.join(MODEL_TYPES)}")
+    if not isinstance(kind, str):
+        raise StudentError(f"--student {folder}: config.json names no model_type; {wanted}")

@@ -174,6 +174,48 @@ def write_tiny(folder: Path, kind: str, **settings: Any) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_causal() -> Callable[..., Path]:
+    """Write a tiny causal student of some model type: `make_causal(folder, kind, pad=None, **settings)`."""
+    return write_tiny_causal
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaMA of two thin layers, as they are published: no head, and a tokenizer without padding token."""
+    return write_tiny_causal(tmp_path_factory.mktemp("llama"), "llama")
+
+
+def write_tiny_causal(folder: Path, kind: str, pad: str | None = None, **settings: Any) -> Path:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    vocabulary = ["<unk>", "<s>", "</s>", "<pad>", *WORDS]
+    sizes: dict[str, Any] = {
+        "vocab_size": len(vocabulary),
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "intermediate_size": 32,
+        "ffn_dim": 32,
+        "word_embed_proj_dim": 12,
+        "max_position_embeddings": 64,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 3 if pad else None,
+        **settings,
+    }
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(folder)
+    words = models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="<unk>")
+    tokenizer = Tokenizer(words)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    named = {"unk_token": "<unk>", "eos_token": "</s>", **({"pad_token": pad} if pad else {})}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep token files out of the user's cache folder, and tiny products on one thread: it is faster."""

@@ -42,7 +42,7 @@ def test_a_wrong_value_is_named_with_its_flag_and_what_is_wanted(name: str, valu
 
 
 def test_every_rule_is_about_an_option() -> None:
-    optional = {"limit_train": 1, "manifold_dim": 1, "patience": 1}
+    optional = {"limit_train": 1, "manifold_dim": 1, "patience": 1, "lora_rank": 1, "lora_targets": "query"}
     assert set(RULES) <= set(options_of(resolve({**GIVEN, **optional}, "audio")))
 
 
@@ -68,6 +68,24 @@ def test_a_task_without_a_recipe_takes_the_papers() -> None:
         5,
         3e-3,
     )
+
+
+def test_an_adapter_takes_the_papers_row_for_llama_where_no_flag_says_otherwise() -> None:
+    run = resolve({**GIVEN, "lora_rank": 8}, "image")
+    assert (run.epochs, run.batch_size, run.lr) == (3, 4, 3e-4)
+    assert run.lora is not None
+    assert (run.lora.lora_alpha, run.lora.lora_dropout) == (16, 0.1)
+    assert resolve({**GIVEN, "lora_rank": 8, "lr": 1e-3, "batch_size": 2}, "image").lr == 1e-3
+    saved = tomllib.loads(as_toml(run, "0" * 64))
+    assert resolve({**saved, "task": run.task}, "image") == run
+
+
+@pytest.mark.parametrize(("option", "value"), [("lora_alpha", 8), ("dora", True), ("lora_targets", "query")])
+def test_what_is_about_an_adapter_wants_one(option: str, value: Any) -> None:
+    flag = option.replace("_", "-")
+    with pytest.raises(ConfigError, match=f"--{flag} has no effect without --lora-rank; give both"):
+        resolve({**GIVEN, option: value}, "image")
+    assert getattr(resolve({**GIVEN, option: value, "lora_rank": 2}, "image").lora, option) == value
 
 
 @pytest.mark.parametrize("method", ["armada", "undistilled"])

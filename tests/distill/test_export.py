@@ -55,5 +55,5 @@ def test_a_student_whose_tokenizer_does_not_fit_is_an_os_error(tmp_path: Path) -
             folder.mkdir()
 
     with pytest.raises(OSError, match="No space left") as caught:
-        export_student(tmp_path, Backbone(), Tokenizer())
+        export_student(tmp_path / "student", Backbone(), Tokenizer())
     assert caught.value.filename == str(tmp_path / "student")

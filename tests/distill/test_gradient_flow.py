@@ -12,7 +12,8 @@ from torch import nn
 from distill.aligner import TSAligner, dims_of
 from distill.config import DistillationConfig, resolve
 from distill.losses.objective import Objective, aligner_objective, student_objective
-from distill.student import Student, load_backbone
+from distill.pretrained import load_backbone
+from distill.student import Student
 from distill.trainer import fit
 from schemas.cache import TeacherCache
 from schemas.tasks import find_task

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from distill.config import resolve
+from distill.pooling import ENCODERS
 from distill.trainer import fit
-from distill.weights import MODEL_TYPES
 from schemas.cache import TeacherCache
 from schemas.example import Example, Label
 from schemas.result import RunResult
@@ -140,7 +140,7 @@ def test_several_classes_are_learnt(train: Fit) -> None:
 
 
 @pytest.mark.parametrize("aligner", ["reference", "paper"])
-@pytest.mark.parametrize("kind", MODEL_TYPES)
+@pytest.mark.parametrize("kind", list(ENCODERS))
 def test_a_pair_is_encoded_as_one(train: Fit, kind: str, aligner: str) -> None:
     folder, result = train(PAIRS.name, paired, kind, aligner=aligner, epochs=2)
     drawn = [row.fields for row in examples(PAIRS.name, "validation", 80, paired)]

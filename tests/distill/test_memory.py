@@ -18,7 +18,7 @@ import torch
 from pathlib import Path
 from distill.config import resolve
 from distill.material import gather
-from distill.student import load_tokenizer
+from distill.pretrained import load_tokenizer
 from schemas.cache import open_cache
 from schemas.tasks import find_task
 

@@ -14,10 +14,10 @@ from distill.ahead import in_order
 from distill.config import DistillationConfig, resolve
 from distill.material import gather
 from distill.order import Order
+from distill.pretrained import load_tokenizer
 from distill.representations import representations_of, standardiser
 from distill.shards import Stream
 from distill.split import Split
-from distill.student import load_tokenizer
 from distill.tokens import tokenised
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError

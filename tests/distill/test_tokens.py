@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distill import tokens as tokens_module
-from distill.student import load_tokenizer
+from distill.pretrained import load_tokenizer
 from distill.tokens import cache_folder, tokenised
 from schemas.cache import TeacherCache
 from schemas.errors import ShardError
