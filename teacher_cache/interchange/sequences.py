@@ -12,7 +12,7 @@ from schemas.rows import Row
 from schemas.topk import TopK
 from teacher_cache.interchange.source import ExportSource, LeftOut, check_answered, turns_of
 from teacher_cache.interchange.vocabulary import load_tokenizer, num_ids, tokenizer_hashes
-from teacher_cache.teachers.local_prompts import PromptError, PromptReader
+from teacher_cache.teachers.local.prompts import PromptError, PromptReader
 
 
 @dataclass(frozen=True, slots=True)

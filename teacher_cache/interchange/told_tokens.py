@@ -9,9 +9,9 @@ from typing import Any
 
 from schemas.errors import SourceError
 from teacher_cache.interchange.vocabulary import Vocabulary
-from teacher_cache.teachers.openai_options import OpenAIOptions
-from teacher_cache.teachers.openai_vocabulary import AS_ID
-from teacher_cache.teachers.openai_vocabulary import Vocabulary as TokenTexts
+from teacher_cache.teachers.openai_service.options import OpenAIOptions
+from teacher_cache.teachers.openai_service.vocabulary import AS_ID
+from teacher_cache.teachers.openai_service.vocabulary import Vocabulary as TokenTexts
 
 _BYTE = re.compile(r"\\x([0-9a-fA-F]{2})")
 

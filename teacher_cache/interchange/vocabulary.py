@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.codec import MAX_VOCAB_SIZE
 from schemas.errors import ConfigError
-from teacher_cache.teachers.local_folder import ModelFolder
+from teacher_cache.teachers.local.folder import ModelFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ def _lazily(path: str) -> Callable[[TeacherSettings], Teacher]:
 
 BACKENDS: dict[str, Backend] = {
     "speech": Backend(
-        make=_lazily("teacher_cache.teachers.speech_choice:make_speech_teacher"),
+        make=_lazily("teacher_cache.teachers.speech.choice:make_speech_teacher"),
         signals=("text", "repr"),
         default_signals=("repr",),
         default_batch_size=4,
@@ -64,7 +64,7 @@ BACKENDS: dict[str, Backend] = {
         modules=("hibari", "ctranslate2"),
     ),
     "transformers": Backend(
-        make=_lazily("teacher_cache.teachers.local_choice:make_local_teacher"),
+        make=_lazily("teacher_cache.teachers.local.choice:make_local_teacher"),
         signals=("text", "logprobs", "repr"),
         default_signals=("text",),
         default_batch_size=16,
@@ -75,7 +75,7 @@ BACKENDS: dict[str, Backend] = {
         sorts_by_length=True,
     ),
     "vllm": Backend(
-        make=_lazily("teacher_cache.teachers.vllm_model:VllmTeacher"),
+        make=_lazily("teacher_cache.teachers.vllm_engine.model:VllmTeacher"),
         signals=("text", "logprobs", "repr"),
         default_signals=("text",),
         default_batch_size=256,
@@ -88,7 +88,7 @@ BACKENDS: dict[str, Backend] = {
         modules=("vllm",),
     ),
     "openai": Backend(
-        make=_lazily("teacher_cache.teachers.openai_service:OpenAITeacher"),
+        make=_lazily("teacher_cache.teachers.openai_service.service:OpenAITeacher"),
         signals=("text", "logprobs", "repr"),
         default_signals=("text",),
         default_concurrency=32,
@@ -98,7 +98,7 @@ BACKENDS: dict[str, Backend] = {
         modules=("openai", "aiolimiter"),
     ),
     "diffusers": Backend(
-        make=_lazily("teacher_cache.teachers.diffusion_model:DiffusionTeacher"),
+        make=_lazily("teacher_cache.teachers.diffusion.model:DiffusionTeacher"),
         signals=("repr",),
         default_signals=("repr",),
         default_batch_size=8,

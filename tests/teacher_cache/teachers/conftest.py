@@ -10,7 +10,7 @@ import torch
 
 from schemas.answer import Answer
 from schemas.example import Example
-from teacher_cache.teachers.local_model import LocalModelTeacher
+from teacher_cache.teachers.local.model import LocalModelTeacher
 from teacher_cache.teachers.teacher import TeacherSettings
 
 SPECIAL = ("<pad>", "<s>", "</s>", "<image>", "<fake_token_around_image>", "<global-img>")

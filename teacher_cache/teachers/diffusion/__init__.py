@@ -1,0 +1,1 @@
+"""Pipelines that make pictures and videos, through diffusers."""
