@@ -45,6 +45,8 @@ def adapt(backbone: Any, how: LoraConfig, fresh: Sequence[str]) -> Any:
         lora_dropout=how.lora_dropout,
         target_modules=_targets(backbone, how.lora_targets, pooling.head),
         modules_to_save=sorted({pooling.head, *fresh}),
+        # GPT-2's layers lie the other way round.
+        fan_in_fan_out=any(type(part).__name__ == "Conv1D" for part in backbone.modules()),
         use_dora=how.dora,
         use_rslora=how.rslora,
     )

@@ -96,8 +96,18 @@ def padding_note(tokenizer: Any) -> str | None:
 
 
 def pad_alike(backbone: Any, tokenizer: Any) -> None:
-    """Have a model skip what its tokenizer pads with; its saved config.json says so to plain transformers."""
-    backbone.config.pad_token_id = tokenizer.pad_token_id
+    """Have a model skip what its tokenizer pads with; its saved config.json says so to plain transformers.
+
+    Raises:
+        StudentError: the model has no such token, as where one was added to the tokenizer alone.
+    """
+    pad, rows = tokenizer.pad_token_id, backbone.get_input_embeddings().num_embeddings
+    if pad >= rows:
+        raise StudentError(
+            f"--student {tokenizer.name_or_path}: pads with {tokenizer.pad_token} of id {pad}, the model has "
+            f"the ids below {rows}; set pad_token in tokenizer_config.json to one of those"
+        )
+    backbone.config.pad_token_id = pad
 
 
 @contextmanager

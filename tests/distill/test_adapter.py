@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from distill.adapter import adapt
 from distill.again import measure_again, predict, write_merged
+from distill.cli import distill
 from distill.config import LoraConfig, RunConfig, resolve
 from distill.pretrained import load_with_fresh
 from distill.session import Every, Session
@@ -155,6 +156,49 @@ def test_gradient_reaches_the_adapter_and_heads_and_never_the_base(base: Path, c
         for name in moved
     )
     assert moved <= set(learnt(student))
+
+
+@pytest.mark.parametrize("kind", ["opt", "qwen2", "gpt2", "deberta-v2"])
+def test_every_family_takes_one_in_bf16(
+    kind: str,
+    cache: TeacherCache,
+    tmp_path: Path,
+    make_causal: Callable[..., Path],
+    make_tiny: Callable[..., Path],
+) -> None:
+    base, out = tmp_path / "base", tmp_path / "out"
+    out.mkdir()
+    if kind == "deberta-v2":
+        make_tiny(base, kind)
+    else:
+        make_causal(base, kind, "<pad>")
+    run = configured(base, epochs=1, precision="bf16")
+    result = fit(run, cache, out, quiet=True)
+    assert measure_again(run, cache, out, "validation") == pytest.approx(result.metrics["student"])
+    saved = json.loads((out / "student" / "adapter_config.json").read_text())
+    assert set(saved["modules_to_save"]) == {"classifier", "score"}
+    weights = load_file(out / "student" / "adapter_model.safetensors").values()
+    assert {one.dtype for one in weights} == {torch.float32}
+
+
+def test_a_finished_run_is_merged_without_training_again(
+    tiny_llama: Path, cache: TeacherCache, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--shards", str(cache.folder), "--student", str(tiny_llama), "--out", str(tmp_path / "out")]
+    options = [*where, "--method", "undistilled", "--epochs", "1", "--max-length", "32"]
+    with pytest.raises(ConfigError, match="--merge has no effect without --lora-rank; leave it out"):
+        distill([*options, "--merge"], standalone_mode=False)
+    distill([*options, "--lora-rank", "2"], standalone_mode=False)
+    assert not (tmp_path / "out" / "merged").exists()
+    distill([*options, "--lora-rank", "2", "--merge"], standalone_mode=False)
+    said = capsys.readouterr().err
+    assert "finished already" in said
+    assert f"merged: {tmp_path / 'out' / 'merged'}" in said
+    agrees(
+        tmp_path / "out",
+        cache,
+        AutoModelForSequenceClassification.from_pretrained(tmp_path / "out" / "merged"),
+    )
 
 
 def test_a_module_that_the_folder_lacks_is_trained_whole_and_saved(

@@ -129,6 +129,16 @@ def test_a_tokenizer_that_has_nothing_to_pad_with_is_refused(
         load_tokenizer(str(tmp_path))
 
 
+def test_a_padding_token_that_the_model_lacks_is_refused(
+    tmp_path: Path, make_causal: Callable[..., Path]
+) -> None:
+    make_causal(tmp_path, "llama", "[PAD]")
+    with pytest.raises(
+        StudentError, match=r"pads with \[PAD\] of id 25, the model has the ids below 25; set"
+    ):
+        opened(tmp_path)
+
+
 def test_a_pair_without_a_separator_is_two_lines(tiny_llama: Path, tiny_student: Path) -> None:
     causal, bert = load_tokenizer(str(tiny_llama)), load_tokenizer(str(tiny_student))
     assert (separates(causal), separates(bert)) == (False, True)
