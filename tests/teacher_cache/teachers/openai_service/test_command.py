@@ -54,7 +54,7 @@ def command(tmp_path: Path, service: Any) -> Command:
         file = tmp_path / "prompts.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         given = ["--model", "openai:parrot", "--prompts", str(file), "--out", str(tmp_path / "cache")]
-        reached = ["--base-url", service.url, "--timeout", "1", "--max-retries", "2"]
+        reached = ["--base-url", service.url, "--timeout", "3", "--max-retries", "2"]
         return [sys.executable, "-c", START, *given, *reached, "--rows-per-shard", "20", *more]
 
     return line
