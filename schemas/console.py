@@ -23,6 +23,7 @@ _CONFIG_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "integer": ("a whole number", (int,)),
     "integer range": ("a whole number", (int,)),
     "float": ("a number", (float, int)),
+    "float range": ("a number", (float, int)),
     "boolean": ("true or false", (bool,)),
 }
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -162,8 +163,16 @@ def read_config_file(context: Any, _parameter: Any, path: str | None) -> None:
             raise ConfigError(f"--config {path}: {key} is no option of {context.info_name}; see --help")
         if name in defaults:
             raise ConfigError(f"--config {path}: {key} stands twice; keep one of its spellings")
-        defaults[name] = _config_value(path, key, value, options[name].type.name)
+        if getattr(options[name], "multiple", False):
+            # Given several times on the command line, a list here.
+            defaults[name] = [_config_value(path, key, one, "text") for one in _listed(value)]
+        else:
+            defaults[name] = _config_value(path, key, value, options[name].type.name)
     context.default_map = {**(context.default_map or {}), **defaults}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _config_value(path: str, key: str, value: Any, kind: str) -> Any:

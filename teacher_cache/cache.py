@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from schemas.files import write_text
 from schemas.manifest import CacheManifest, write_manifest
 from teacher_cache.clock import Clock
 from teacher_cache.config import CacheConfig
-from teacher_cache.folder import CONFIG_NAME, JOURNAL_NAME, check_files, check_same, started_cache
+from teacher_cache.folder import CONFIG_NAME, check_files, check_same, started_cache
 from teacher_cache.limits import ErrorBudget
 from teacher_cache.lock import writer_lock
 from teacher_cache.loop import Loop
@@ -137,7 +138,7 @@ async def _ask(
 ) -> int:
     """Ask what is missing and seal; the teacher's models are loaded only if there is something to ask."""
     total, left = writer.manifest.rows, _count(missing)
-    writer.spending.resume(left, *writer.charged())
+    writer.spending.resume(writer.num_taught(config.teach), left, *writer.charged())
     say(f"{writer.folder}: {total} rows, {left} to ask", quiet=config.quiet)
     with progress(f"asking {config.model}", total, "rows", done=total - left, quiet=config.quiet) as advance:
         loop = Loop(
@@ -152,13 +153,16 @@ async def _ask(
             sorts_by_length=backend.sorts_by_length,
         )
         try:
-            if not left:
+            async with AsyncExitStack() as stack:
+                if left:
+                    await stack.enter_async_context(writer.clock.entered(teacher))
                 await loop.run(missing)
-                return 0
-            async with writer.clock.entered(teacher):
-                await loop.run(missing)
-        finally:
-            writer.clock.save(writer.folder / JOURNAL_NAME, loop.num_asked)
+        except BaseException:
+            # What stopped the run is to be told, not that its seconds could not be written either.
+            with suppress(OSError):
+                writer.note_session(loop.num_asked)
+            raise
+        writer.note_session(loop.num_asked)
     return loop.num_asked
 
 

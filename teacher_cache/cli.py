@@ -1,5 +1,6 @@
 """cache-teacher: ask a teacher once, keep all that it said."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,16 @@ class _PathType(click.Path):
         if value == "":
             self.fail("it is empty; give a path, or leave the option out", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class _Finite(click.FloatRange):
+    """A number that is one: neither NaN nor infinite, which every bound lets pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is no finite number", param, ctx)
+        return number
 
 
 class _EntriesType(click.IntRange):
@@ -83,7 +94,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--max-tokens", type=click.IntRange(1), help="Of one text.  [default: 256]")
 @click.option(
     "--sampling-temperature",
-    type=click.FloatRange(0),
+    type=_Finite(0),
     help="0 takes the most probable token.  [default: 0]",
 )
 @click.option("--num-samples", type=click.IntRange(1), help="Texts a row.  [default: 1]")
@@ -94,9 +105,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     help="Score the reference answers, or another cache's texts, instead of writing.",
 )
 @click.option("--top-k", type=_EntriesType(), help="Log-probabilities a token; -1 for all.  [default: 50]")
-@click.option(
-    "--top-p", type=click.FloatRange(0, 1, min_open=True), help="Mass after which fewer do.  [default: 1]"
-)
+@click.option("--top-p", type=_Finite(0, 1, min_open=True), help="Mass after which fewer do.  [default: 1]")
 @click.option("--min-k", type=click.IntRange(1), help="Fewest log-probabilities a token.  [default: 1]")
 @click.option(
     "--codec",
@@ -125,7 +134,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--keep-media", is_flag=True, help="Keep the pictures that the teacher makes, in media/.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=_Finite(0, min_open=True),
     default=120.0,
     show_default=True,
     help="Seconds without a byte after which a request is given up.",
@@ -135,7 +144,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--max-tokens-per-minute", type=click.IntRange(1), help="Prompt and completion.")
 @click.option(
     "--max-cost",
-    type=click.FloatRange(0, min_open=True),
+    type=_Finite(0, min_open=True),
     help="Money after which nothing is asked any more; needs --price-file.",
 )
 @click.option("--price-file", type=_FILE, metavar="FILE.toml", help="Prices of models (docs/teachers.md).")

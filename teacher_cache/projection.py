@@ -91,7 +91,7 @@ async def _measure(
     if not backend.signals:
         return _Sample(sample, [None] * len(sample), 0.0)
     batches = [sample[start : start + size] for start in range(0, len(sample), size)]
-    spending.resume(len(sample), 0, 0, 0)
+    spending.resume(len(sample), len(sample), 0, 0)
     if not spending.reserve(sample):
         raise spending.exhausted()
     async with teacher:

@@ -3,6 +3,7 @@
 import math
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,23 @@ def read_price(path: Path, model: str) -> tuple[Price, str]:
     return prices.models[model], prices.currency
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Most:
+    """The most that a row can be charged for.
+
+    Attributes:
+        requests: the first and its retries.
+        samples: texts, each perhaps with a prompt of its own.
+        completion_tokens: of all texts.
+        system_bytes: of what stands before each prompt.
+    """
+
+    requests: int = 1
+    samples: int = 1
+    completion_tokens: int = 0
+    system_bytes: int = 0
+
+
 def make_spending(config: CacheConfig, settings: TeacherSettings, teacher: TeacherIdentity) -> "Spending":
     """Prices and budget as asked for.
 
@@ -77,27 +95,43 @@ def make_spending(config: CacheConfig, settings: TeacherSettings, teacher: Teach
         return Spending()
     price, currency = read_price(config.price_file, teacher.name)
     samples = settings.generation.num_samples
-    writes = not settings.entries.given_answers and {"text", "logprobs"} & set(settings.store)
+    writes = not settings.entries.given_answers and bool({"text", "logprobs"} & set(settings.store))
+    _check_complete(config.price_file, price, teacher, writes=writes)
     return Spending(
         price,
         currency,
         config.max_cost,
-        most_completion_tokens=settings.generation.max_tokens * samples if writes else 0,
+        most=Most(
+            requests=1 + settings.service.max_retries,
+            samples=samples,
+            completion_tokens=settings.generation.max_tokens * samples if writes else 0,
+            system_bytes=len((settings.generation.system or "").encode()),
+        ),
         images=samples if teacher.modality == "image" else 0,
     )
+
+
+def _check_complete(path: Path, price: Price, teacher: TeacherIdentity, *, writes: bool) -> None:
+    """A price that is left out must not be taken for nothing."""
+    drawn = teacher.modality == "image"
+    wanted = ("image",) if drawn else ("prompt", "completion") if writes else ("prompt",)
+    if missing := [name for name in wanted if name not in price.model_fields_set]:
+        raise ConfigError(
+            f'--price-file {path}: [models."{teacher.name}"] has no {missing[0]}; add it, as 0 if it is free'
+        )
 
 
 class Spending:
     """Tokens and money of a cache, over all its sessions, from the usage of its rows.
 
-    What is in flight is reserved at the most it may cost, so a budget is passed by nothing but what a service
-    charges for requests that it never answered.
+    What is in flight is reserved at the most it may cost, every retry included, so a budget is passed by
+    nothing but what a service charges for requests that it never answered.
 
     Args:
         price: None counts tokens alone.
         currency: of the price.
         max_cost: None is no limit.
-        most_completion_tokens: that a row can be charged for.
+        most: that a row can be charged for.
         images: pictures that a row is charged for.
     """
 
@@ -107,29 +141,29 @@ class Spending:
         currency: str = "",
         max_cost: float | None = None,
         *,
-        most_completion_tokens: int = 0,
+        most: "Most | None" = None,
         images: int = 0,
     ) -> None:
         self._price, self._currency, self._max_cost = price or Price(), currency, max_cost
         self._priced = price is not None
-        self._most = most_completion_tokens
+        self._most = most or Most()
         self._images = images
         self._rows, self._prompt_tokens, self._completion_tokens, self._cost = 0, 0, 0, 0.0
         self._reserved = 0.0
         self._total_rows = 0
 
-    def resume(self, left: int, rows: int, prompt_tokens: int, completion_tokens: int) -> None:
+    def resume(self, total: int, left: int, prompt_tokens: int, completion_tokens: int) -> None:
         """Take over what earlier sessions spent.
 
         Args:
-            left: rows still to be asked.
-            rows: that were charged for.
-            prompt_tokens: charged for them.
-            completion_tokens: charged for them.
+            total: rows that the teacher is asked about.
+            left: of them, still to be asked.
+            prompt_tokens: charged so far.
+            completion_tokens: charged so far.
         """
-        self._total_rows, self._rows = rows + left, rows
+        self._total_rows, self._rows = total, total - left
         self._prompt_tokens, self._completion_tokens = prompt_tokens, completion_tokens
-        self._cost = self._price.of(Usage(prompt_tokens, completion_tokens), rows * self._images)
+        self._cost = self._price.of(Usage(prompt_tokens, completion_tokens), self._rows * self._images)
 
     def reserve(self, examples: Sequence[Example]) -> bool:
         """Set aside what these rows may cost at most; False where the budget has no room for it."""
@@ -142,10 +176,19 @@ class Spending:
         return True
 
     def settle(self, examples: Sequence[Example], answers: Sequence[Answer]) -> None:
-        """Replace what was set aside by what was charged."""
+        """Replace what was set aside by what was charged.
+
+        Raises:
+            TeacherError: there is a budget, and the service does not say what it charged.
+        """
         if self._max_cost is not None:
             self._reserved = max(0.0, self._reserved - math.fsum(map(self._upper_bound, examples)))
-        for answer in answers:
+        for example, answer in zip(examples, answers, strict=True):
+            if self._max_cost is not None and not (answer.usage or answer.error or self._images):
+                raise TeacherError(
+                    f"--max-cost {self._max_cost:g}: the service does not say what it charged for "
+                    f"{example.id} (no usage), so the budget cannot be kept; run the same command without it"
+                )
             usage = answer.usage or Usage(0, 0)
             self._rows += 1
             self._prompt_tokens += usage.prompt_tokens
@@ -154,8 +197,11 @@ class Spending:
 
     def _upper_bound(self, example: Example) -> float:
         # A token is at least a byte; a picture, and a chat template, are taken for a thousand.
-        prompt = len((example.prompt or "").encode()) + 1000 * (1 + len(example.media))
-        return self._price.of(Usage(prompt, self._most), self._images)
+        given = (example.prompt or "") + (example.answer_to_score or "")
+        prompt = len(given.encode()) + self._most.system_bytes + 1000 * (1 + len(example.media))
+        # A service that gives one sample a request is paid the prompt for each.
+        usage = Usage(prompt * self._most.samples, self._most.completion_tokens)
+        return self._price.of(usage, self._images) * self._most.requests
 
     def exhausted(self) -> TeacherError:
         """The error of a budget that is used up; what was answered is kept."""

@@ -6,13 +6,14 @@ die between any two steps.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.answer import Answer
+from schemas.answer import Answer, Usage
 from schemas.example import Example
 from schemas.manifest import CacheManifest, ShardFile, write_manifest
 from schemas.row_groups import group_bounds, row_bytes
@@ -54,6 +55,7 @@ class CacheWriter:
         self._journals: dict[str, Journal] = {}
         self._reopened: set[str] = set()
         self._mended: list[ShardPlan] = []
+        self._charged: dict[str, dict[str, int] | None] = {}
         (folder / JOURNAL_NAME).mkdir(exist_ok=True)
         self._tidy()
 
@@ -81,18 +83,25 @@ class CacheWriter:
         """Positions in the shard that have no answer yet, or only an error that is to be asked again."""
         answered: dict[str, bool] = {}
         for _, batch in self._journals[shard.name].frames():
+            identifiers = batch.column("example_id").to_pylist()
             failed = batch.column("error").is_valid().to_pylist()
-            answered.update(zip(batch.column("example_id").to_pylist(), failed, strict=True))
+            answered.update(zip(identifiers, failed, strict=True))
+            if retry_errors:
+                self._charged.update(zip(identifiers, batch.column("usage").to_pylist(), strict=True))
         return [
             position
             for position, example in enumerate(shard.examples)
             if (failed := answered.get(example.id)) is None or (failed and retry_errors)
         ]
 
-    def charged(self) -> tuple[int, int, int]:
-        """Rows that a teacher charged for so far, and their prompt and completion tokens."""
+    def num_taught(self, teach: str) -> int:
+        """Rows that the teacher is asked about in all, `--teach` being `all` or `train`."""
+        return sum(len(one.examples) for one in self._shards if teach == "all" or one.split == "train")
+
+    def charged(self) -> tuple[int, int]:
+        """Prompt and completion tokens that were charged so far."""
         charged = [
-            (file.taught + file.errors, file.prompt_tokens, file.completion_tokens)
+            (file.prompt_tokens, file.completion_tokens)
             for file in self.manifest.files
             if file.name not in self._reopened
         ]
@@ -101,21 +110,40 @@ class CacheWriter:
             for _, batch in self._journals[shard.name].frames():
                 identifiers = batch.column("example_id").to_pylist()
                 usages.update(zip(identifiers, batch.column("usage").to_pylist(), strict=True))
-            charged += [(1, *usage.values()) if usage else (1, 0, 0) for usage in usages.values()]
-        rows, prompt_tokens, completion_tokens = (
-            sum(numbers) for numbers in zip((0, 0, 0), *charged, strict=True)
-        )
-        return rows, prompt_tokens, completion_tokens
+            charged += [tuple(usage.values()) for usage in usages.values() if usage]
+        prompt_tokens, completion_tokens = (sum(numbers) for numbers in zip((0, 0), *charged, strict=True))
+        return prompt_tokens, completion_tokens
 
     def record(self, answered: Iterable[tuple[ShardPlan, Sequence[Example], Sequence[Answer]]]) -> None:
         """Append finished batches to the journals of their shards, with one frame and one fsync a shard."""
         rows: dict[str, list[Row]] = {}
         for shard, examples, answers in answered:
-            new = [_row(example, answer) for example, answer in zip(examples, answers, strict=True)]
+            pairs = zip(examples, answers, strict=True)
+            new = [_row(example, self._with_earlier_charge(example.id, answer)) for example, answer in pairs]
             rows.setdefault(shard.name, []).extend(new)
         # Many rows in one frame cost little more than one, to encode now and to read when sealing.
         for name, finished in rows.items():
             self._journals[name].append([encode(finished, self._schema)])
+
+    def _with_earlier_charge(self, example_id: str, answer: Answer) -> Answer:
+        """What a row was charged for is the sum of its tries: the error that it had was paid for too."""
+        before = self._charged.get(example_id)
+        if not before:
+            return answer
+        now = answer.usage or Usage(0, 0)
+        return replace(
+            answer,
+            usage=Usage(
+                now.prompt_tokens + before["prompt_tokens"],
+                now.completion_tokens + before["completion_tokens"],
+            ),
+        )
+
+    def note_session(self, num_asked: int) -> None:
+        """Keep the seconds and the money of a session that ends, however it does."""
+        self.clock.save(self.folder / JOURNAL_NAME, num_asked)
+        if self.spending.spent is not None:
+            self._write(self.manifest)
 
     def seal(self, shard: ShardPlan) -> None:
         """Turn a whole journal into a shard, in the order of the examples."""

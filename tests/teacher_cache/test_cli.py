@@ -62,6 +62,19 @@ def test_flags_win_over_the_file(
     assert (found["rows"], found["folder"]) == (7, "there")
 
 
+def test_an_option_that_may_stand_several_times_is_a_list_in_the_file(
+    say: Callable[..., Said], prompts: Callable[..., Path]
+) -> None:
+    Path("run.toml").write_text('option = ["colour=red", "size=2"]\nmax-cost = 5\n')
+    given = ("--model", "fast:", "--prompts", prompts(10), "--out", "there")
+
+    _, _, err = say("--config", "run.toml", *given)
+    assert "--max-cost needs prices" in err
+    Path("run.toml").write_text('option = ["colour=red", "size=2"]\n')
+    assert say("--config", "run.toml", *given)[0] == 0
+    assert json.loads(Path("there/config.json").read_text())["option"] == ["colour=red", "size=2"]
+
+
 def test_a_dry_run_says_what_the_whole_would_take(
     say: Callable[..., Said], prompts: Callable[..., Path]
 ) -> None:
@@ -81,6 +94,8 @@ def test_a_dry_run_says_what_the_whole_would_take(
         (("--model", "none:x"), 2, "the backend none has no models"),
         (("--model", "speech:x"), 2, "the name is hibari+MODEL"),
         (("--model", "speech:hibari+x"), 1, "data/models/x/model.bin is not there; run `make data`"),
+        (("--model", "none", "--max-cost", "nan"), 2, "--max-cost': nan is no finite number"),
+        (("--model", "none", "--timeout", "inf"), 2, "--timeout': inf is no finite number"),
         (("--model", "none", "--limit", "0"), 2, "Invalid value for '--limit'"),
         (("--model", "none", "--task", "glue"), 2, "--task glue: no such task"),
         (("--model", "none", "--task", "free"), 2, "--task free has no original files"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from schemas.answer import Answer, Usage
 from schemas.errors import ConfigError, TeacherError
 from schemas.example import Example
 from schemas.manifest import read_manifest
-from teacher_cache.spending import Price, Spending, read_price
+from teacher_cache.spending import Most, Price, Spending, read_price
 
 PRICES = """currency = "EUR"
 [models."fast"]
@@ -64,6 +65,7 @@ def test_a_budget_stops_before_it_is_passed_and_a_higher_one_goes_on(
         "template": "plain",
         "max_tokens": 20,
         "batch_size": 1,
+        "max_retries": 0,
     }
     with pytest.raises(TeacherError, match=r"--max-cost 0.0015 EUR: 0.0004 are spent on 19 of 40 rows"):
         run(prompts(40), max_cost=0.0015, **given)
@@ -80,7 +82,7 @@ def test_a_budget_stops_before_it_is_passed_and_a_higher_one_goes_on(
 
 def test_what_is_in_flight_is_reserved_at_its_most() -> None:
     price = Price(prompt=1_000_000, completion=1_000_000)
-    spending = Spending(price, "X", max_cost=4500, most_completion_tokens=1000)
+    spending = Spending(price, "X", max_cost=4500, most=Most(completion_tokens=1000))
 
     assert spending.reserve(rows(2))
     assert not spending.reserve(rows(1))
@@ -89,9 +91,69 @@ def test_what_is_in_flight_is_reserved_at_its_most() -> None:
     assert not spending.reserve(rows(1))
 
 
+@pytest.mark.parametrize(
+    ("most", "example", "rows_that_fit"),
+    [
+        (Most(completion_tokens=1000), {}, 10),
+        (Most(completion_tokens=1000, system_bytes=2000), {}, 5),
+        (Most(completion_tokens=1000, requests=6), {}, 1),
+        (Most(completion_tokens=8000, samples=8), {}, 1),
+        (Most(), {"answer_to_score": "x" * 3000}, 5),
+    ],
+)
+def test_all_that_a_row_may_cost_is_reserved(most: Most, example: dict[str, str], rows_that_fit: int) -> None:
+    spending = Spending(Price(prompt=1_000_000, completion=1_000_000), "X", max_cost=20_020, most=most)
+
+    reserved = [spending.reserve([replace(row, **example)]) for row in rows(20)]
+    assert sum(reserved) == rows_that_fit
+
+
+def test_a_service_that_does_not_say_what_it_charged_ends_a_run_with_a_budget(
+    prompts: Callable[..., Path], run: Callable[..., Any], prices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FAST_CHARGES")
+    with pytest.raises(
+        TeacherError, match=r"--max-cost 5: the service does not say what it charged for row-"
+    ):
+        run(prompts(10), max_cost=5, price_file=prices)
+    assert run(prompts(10), price_file=prices)["rows"] == 10
+
+
+def test_a_stopped_run_keeps_what_it_spent(
+    prompts: Callable[..., Path], run: Callable[..., Any], prices: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TeacherError, match="--max-cost"):
+        run(prompts(40), max_cost=0.0066, price_file=prices, rows_per_shard=1000, batch_size=1)
+
+    manifest = read_manifest(tmp_path / "cache")
+    assert not manifest.files
+    assert manifest.spent is not None
+    assert manifest.spent.cost
+
+
+def test_what_an_error_cost_is_not_forgotten_when_it_is_asked_again(
+    prompts: Callable[..., Path],
+    run: Callable[..., Any],
+    prices: Path,
+    fast_teacher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = fast_teacher.FastTeacher._answer
+    bad = Answer(error="refused", usage=Usage(10, 2))
+    monkeypatch.setattr(fast_teacher.FastTeacher, "_answer", lambda self, example: bad)
+    assert run(prompts(20), price_file=prices)["spent"]["cost"] == pytest.approx(20 * ROW_COST)
+    monkeypatch.setattr(fast_teacher.FastTeacher, "_answer", answer)
+    # Each may cost 0.006 by its bytes, so this is stopped at about half of the rows.
+    with pytest.raises(TeacherError, match=r"of 20 rows and the next may not fit"):
+        run(prompts(20), price_file=prices, retry_errors=True, max_cost=0.0068, batch_size=1)
+
+    spent = run(prompts(20), price_file=prices, retry_errors=True)["spent"]
+    assert spent["cost"] == spent["projected_cost"] == pytest.approx(40 * ROW_COST)
+
+
 def test_pictures_are_charged_each_and_those_that_failed_are_not() -> None:
     spending = Spending(Price(image=0.5), "X", images=2)
-    spending.resume(2, 2, 0, 0)
+    spending.resume(4, 2, 0, 0)
     spending.settle(rows(2), [Answer(), Answer(error="blank")])
 
     assert spending.spent is not None
@@ -101,7 +163,7 @@ def test_pictures_are_charged_each_and_those_that_failed_are_not() -> None:
 def test_the_note_is_empty_where_nothing_is_charged() -> None:
     assert not Spending().note
     spending = Spending(Price(prompt=2.0), "USD")
-    spending.resume(3, 1, 500_000, 0)
+    spending.resume(4, 3, 500_000, 0)
     assert spending.note == "500000 tokens, 1.0000 of about 4.0000 USD"
 
 
@@ -149,6 +211,18 @@ def test_a_bad_price_file_is_one_line(tmp_path: Path, text: str, message: str) -
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         read_price(path, "fast")
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"), [("[models.fast]\n", "prompt"), ("[models.fast]\nprompt = 1.0\n", "completion")]
+)
+def test_a_price_that_is_left_out_is_not_taken_for_nothing(
+    prompts: Callable[..., Path], run: Callable[..., Any], tmp_path: Path, text: str, missing: str
+) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"has no {missing}; add it, as 0 if it is free"):
+        run(prompts(10), price_file=path, store=("text",))
 
 
 def test_a_budget_without_prices_is_refused(prompts: Callable[..., Path], run: Callable[..., Any]) -> None:
