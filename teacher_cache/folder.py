@@ -19,6 +19,9 @@ _SHOWN_DIFFERENCES = 3
 def started_cache(folder: Path, resume: Literal["auto", "never", "must"]) -> CacheManifest | None:
     """The manifest of the cache to go on with; None where a new one may begin. Changes nothing.
 
+    A cache without a single answer is none: a run that was refused at its first request, by a wrong name or a
+    wrong option, must not stand in the way of the right one.
+
     Raises:
         CacheError: the folder holds something else, or `--resume` forbids what would have to be done.
         ManifestError: there is a manifest, and it is damaged or not ours.
@@ -37,7 +40,13 @@ def started_cache(folder: Path, resume: Literal["auto", "never", "must"]) -> Cac
         raise CacheError(
             f"{folder} holds no started cache and --resume is must; give its folder, or --resume auto"
         )
-    return read_manifest(folder) if MANIFEST_NAME in names else None
+    manifest = read_manifest(folder) if MANIFEST_NAME in names else None
+    return None if manifest is None or _has_nothing(folder, manifest) else manifest
+
+
+def _has_nothing(folder: Path, manifest: CacheManifest) -> bool:
+    journals = (folder / JOURNAL_NAME).glob("*.journal")
+    return manifest.rows > 0 and not manifest.files and not any(path.stat().st_size for path in journals)
 
 
 def check_same(folder: Path, wanted: CacheManifest, found: CacheManifest) -> None:

@@ -247,6 +247,23 @@ def test_a_folder_that_holds_something_else_is_not_touched(
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["thesis.txt"]
 
 
+def test_a_run_that_was_refused_at_once_does_not_stand_in_the_way(
+    prompts: Prompts, run: Run, tmp_path: Path, fast_teacher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(self: Any) -> Any:
+        raise TeacherError("no such model")
+
+    monkeypatch.setattr(fast_teacher.FastTeacher, "__aenter__", refuse)
+    with pytest.raises(TeacherError, match="no such model"):
+        run(prompts(10), model="fast:wrong")
+    monkeypatch.undo()
+
+    assert run(prompts(10), model="fast:right")["rows"] == 10
+    assert read_manifest(tmp_path / "cache").teacher.name == "right"
+    with pytest.raises(MismatchError, match=r"teacher\.name is right there, wrong now"):
+        run(prompts(10), model="fast:wrong")
+
+
 def test_a_foreign_manifest_is_refused(prompts: Prompts, run: Run, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "manifest.json").write_text(json.dumps({"name": "a web page"}))
