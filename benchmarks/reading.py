@@ -28,6 +28,7 @@ from distill.order import Order
 from distill.pretrained import load_tokenizer
 from distill.representations import Representations, pick_from
 from distill.session import Every, Session
+from distill.shards import Stream
 from distill.split import Split
 from distill.trainer import fit
 from schemas.cache import TeacherCache, open_cache
@@ -132,6 +133,7 @@ def _places(split: Split, groups: list[int], rows: NDArray[np.int64]) -> NDArray
 
 def _read_for_training(material: Material) -> None:
     stream, (_, order, kept) = material.train, _parts(material)
+    assert isinstance(stream, Stream)
     for window, batches in order.batches(0, 0):
         pick = kept.window(sorted(window.groups))
         for rows_B in batches:

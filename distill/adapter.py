@@ -17,19 +17,21 @@ from schemas.errors import ConfigError
 
 ALL_LINEAR = "all-linear"
 # What peft calls the file beside an adapter's weights, and in it the model that the adapter is for.
+LM_HEAD = "lm_head"
 CONFIG_NAME, BASE_KEY = "adapter_config.json", "base_model_name_or_path"
 
 
 def adapt(backbone: Any, how: LoraConfig, fresh: Sequence[str]) -> Any:
-    """Freeze a plain classifier and put an adapter into its layers, in place.
+    """Freeze a plain classifier, or a model that writes, and put an adapter into its layers, in place.
 
     Args:
         backbone: of `load_with_fresh`.
         how: rank, scaling, targets.
-        fresh: names of modules that were drawn and not loaded: these are trained whole, with the output head.
+        fresh: names of modules that were drawn and not loaded: these are trained whole, with the output head
+            of a classifier. A language-modelling head stays as it is.
 
     Returns:
-        A `PeftModelForSequenceClassification`.
+        A `PeftModelForSequenceClassification` or a `PeftModelForCausalLM`.
 
     Raises:
         ConfigError: a target names no layer of the model.
@@ -37,16 +39,16 @@ def adapt(backbone: Any, how: LoraConfig, fresh: Sequence[str]) -> Any:
     import peft
 
     pooling = pooling_of(backbone)
-    assert pooling is not None, "load_backbone refuses it"
+    heads = () if pooling is None else (pooling.head,)
     config = peft.LoraConfig(
-        task_type=peft.TaskType.SEQ_CLS,
+        task_type=peft.TaskType.SEQ_CLS if heads else peft.TaskType.CAUSAL_LM,
         r=how.lora_rank,
         lora_alpha=how.lora_alpha,  # pyright: ignore[reportArgumentType] - a float is as good
         lora_dropout=how.lora_dropout,
-        target_modules=_targets(backbone, how.lora_targets, pooling.head),
-        modules_to_save=sorted({pooling.head, *fresh}),
         # GPT-2's layers lie the other way round.
         fan_in_fan_out=any(type(part).__name__ == "Conv1D" for part in backbone.modules()),
+        target_modules=_targets(backbone, how.lora_targets, *(heads or (LM_HEAD,))),
+        modules_to_save=sorted({*heads, *fresh}) or None,
         use_dora=how.dora,
         use_rslora=how.rslora,
     )
@@ -85,8 +87,9 @@ def note_of(adapted: Any) -> str:
     config = adapted.peft_config["default"]
     layers = [name for name, part in adapted.named_modules() if hasattr(part, "lora_A")]
     names = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in layers))
-    heads = ", ".join(dict.fromkeys(name for name in config.modules_to_save if _has(adapted, name)))
-    return f"an adapter of rank {config.r} was trained in {len(layers)} layers ({names}); whole: {heads}"
+    heads = ", ".join(dict.fromkeys(name for name in config.modules_to_save or () if _has(adapted, name)))
+    whole = f"; whole: {heads}" if heads else ""
+    return f"an adapter of rank {config.r} was trained in {len(layers)} layers ({names}){whole}"
 
 
 def _has(adapted: Any, name: str) -> bool:

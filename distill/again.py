@@ -1,7 +1,4 @@
-"""A finished run's student, asked again: to measure it on a split, or to answer for new texts.
-
-Letters: B batch, C outputs.
-"""
+"""A finished run's student, asked again: to measure it on a split, or to answer for new texts."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,30 +7,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from pyarrow import csv
 
 from distill.adapter import load, merge
 from distill.config import RunConfig
-from distill.encoding import encode
-from distill.evaluate import answer, measured
+from distill.disciplines import DISCIPLINES
 from distill.export import MERGED_FOLDER, STUDENT_FOLDER, export_student, write_card
 from distill.hardware import find_hardware
-from distill.material import stream_of
-from distill.metrics import predictions, probabilities
-from distill.pretrained import load_backbone, load_tokenizer, pad_alike
+from distill.pretrained import load_tokenizer, pad_alike
+from distill.respondent import Respondent, Rows
 from distill.split import Split
-from distill.student import Student
 from schemas.cache import TeacherCache
 from schemas.errors import SourceError
 from schemas.files import whole_file
 from schemas.result import RunResult
-from schemas.tasks import LabelKind, TaskSpec, find_task
+from schemas.tasks import TaskSpec, find_task
 
 _ROWS = 128
-Rows = list[dict[str, Any]]
 
 
 def measure_again(run: RunConfig, cache: TeacherCache, folder: Path, split: str) -> dict[str, float]:
@@ -46,19 +38,21 @@ def measure_again(run: RunConfig, cache: TeacherCache, folder: Path, split: str)
         split: of the cache.
 
     Raises:
-        CacheError: the cache has no such split, or no label in it.
+        CacheError: the cache has no such split, or nothing in it to measure on.
     """
     student, tokenizer, task, device = _load(run, folder)
-    alone = replace(run, method="undistilled", distillation=None)
-    stream = stream_of(Split(cache, split, task), alone, tokenizer, device)
-    return measured(stream, answer(stream, student))["student"]
+    discipline = DISCIPLINES[task.label_kind]
+    alone = replace(run, method="undistilled", distillation=None, tokens=None)
+    stream = discipline.stream(Split(cache, split, task), alone, tokenizer, device)
+    return discipline.measure(alone, tokenizer, stream, student)
 
 
-def predict(run: RunConfig, folder: Path, source: Path) -> Path:
+def predict(run: RunConfig, cache: TeacherCache, folder: Path, source: Path) -> Path:
     """Write what a run's student answers for each row of a file.
 
     Args:
         run: that made it.
+        cache: that it learnt from, which says how prompts are put.
         folder: of the finished run; the answers go there.
         source: `.jsonl`, `.csv` or `.parquet` with the task's fields as columns; `example_id` is kept.
 
@@ -68,15 +62,15 @@ def predict(run: RunConfig, folder: Path, source: Path) -> Path:
     Raises:
         SourceError: the file cannot be read, or lacks a column.
     """
-    student, tokenizer, task, device = _load(run, folder)
+    student, tokenizer, task, _ = _load(run, folder)
+    who = Respondent(
+        run=run, task=task, student=student, tokenizer=tokenizer, source=source, manifest=cache.manifest
+    )
     path = folder / f"predictions-{source.stem}.parquet"
     with whole_file(path) as temporary:
         writer, done = None, 0
         for rows in _chunks(source):
-            texts = [_column(rows, name, source, done) for name in task.student_fields]
-            encoded = encode(tokenizer, texts, run.max_length).columns
-            tokens = tokenizer.pad(encoded, return_tensors="pt")
-            table = _answered(task, student, tokens.to(device), rows, done)
+            table = DISCIPLINES[task.label_kind].respond(who, rows, done)
             writer = writer or pq.ParquetWriter(temporary, table.schema)
             writer.write_table(table)
             done += len(rows)
@@ -100,41 +94,15 @@ def write_merged(run: RunConfig, folder: Path, result: RunResult) -> Path:
     return path
 
 
-def _load(run: RunConfig, folder: Path) -> tuple[Student, Any, TaskSpec, torch.device]:
+def _load(run: RunConfig, folder: Path) -> tuple[Any, Any, TaskSpec, torch.device]:
     task, device = find_task(run.task), find_hardware(run.device, "fp32").device
     place = folder / STUDENT_FOLDER
     tokenizer = load_tokenizer(str(place))
-    backbone = load_backbone(run.student if run.lora else str(place), task)
+    discipline = DISCIPLINES[task.label_kind]
+    backbone = discipline.plain(run.student if run.lora else str(place), task)
     pad_alike(backbone, tokenizer)
-    student = Student(load(backbone, place) if run.lora else backbone)
+    student = discipline.student(load(backbone, place) if run.lora else backbone)
     return student.to(device).eval(), tokenizer, task, device
-
-
-@torch.no_grad()
-def _answered(task: TaskSpec, student: Student, tokens: Any, rows: Rows, done: int) -> pa.Table:
-    logits_BC = student(**tokens).logits_BC.float().cpu().numpy()
-    predicted, chances = predictions(task, logits_BC), probabilities(task.label_kind, logits_BC)
-    columns: dict[str, Any] = {
-        "example_id": [str(row.get("example_id", done + place)) for place, row in enumerate(rows)],
-        "predicted": list(predicted) if predicted.ndim == 2 else predicted,
-        "logits": list(logits_BC),
-    }
-    if task.label_kind is LabelKind.SINGLE:
-        columns["class"] = [task.classes[index] for index in predicted]
-    if chances is not None:
-        columns["probabilities"] = list(chances)
-    return pa.table(columns)
-
-
-def _column(rows: Rows, name: str, source: Path, done: int) -> list[str]:
-    for place, row in enumerate(rows):
-        if not isinstance(row.get(name), str):
-            held = ", ".join(row) or "nothing"
-            raise SourceError(
-                f"--predict {source}: row {done + place + 1} has no text in the column {name!r}, "
-                f"only {held}; give each row the fields that the task has"
-            )
-    return [row[name] for row in rows]
 
 
 def _chunks(source: Path) -> Iterator[Rows]:

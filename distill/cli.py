@@ -69,6 +69,9 @@ def _choice(values: Any) -> click.Choice:
 @click.option("--beta", type=float, help="Weight of the manifold loss. [default: the recipe's]")
 @click.option("--gamma", type=float, help="Weight of the auxiliary heads. [default: the recipe's]")
 @click.option("--temperature", type=float, help="Of the matching loss. [default: the recipe's]")
+@click.option("--kd-weight", type=float, help="Of the divergence from the teacher's tokens. [default: 1]")
+@click.option("--kd-divergence", help="forward, reverse or jsd:B. [default: forward]")
+@click.option("--kd-temperature", type=float, help="Of both distributions. [default: 1]")
 @click.option("--standardise/--raw", default=None, help="Representations. [default: standardised for audio]")
 @click.option("--control", help="none, shuffle, or noise:SIGMA on the representations. [default: none]")
 @click.option("--epochs", type=int, help="Passes over the rows. [default: the recipe's]")
@@ -83,6 +86,7 @@ def _choice(values: Any) -> click.Choice:
     "--patience", type=int, help="Stop after this many epochs without a better one. [default: never]"
 )
 @click.option("--max-length", type=int, help="Tokens of a text. [default: the recipe's]")
+@click.option("--max-new-tokens", type=int, help="Of an answer that is written. [default: the recipe's]")
 @click.option("--seed", type=int, default=42, help="Of weights, order, dropout, selection and controls.")
 @click.option("--limit-train", type=int, help="Train on this many rows. [default: all]")
 @click.option("--protocol", type=_choice(PROTOCOLS), default="held-out", help="How the checkpoint is chosen.")
@@ -145,15 +149,14 @@ def distill(
         loader_workers=loader_workers,
         gradient_checkpointing=gradient_checkpointing,
     )
+    from distill.signals import check_signals
     from distill.store import default_folder, finished, lost
     from distill.weights import digest_of_student
     from schemas.cache import open_cache
 
     cache = open_cache(shards, verify=False)
-    run = resolve(
-        {"task": _trainable_task(cache.manifest.request.task), **options}, cache.manifest.teacher.modality
-    )
-    _refuse_untaught(run, cache)
+    run = resolve({"task": cache.manifest.request.task, **options}, cache.manifest.teacher.modality)
+    check_signals(run, cache.manifest, cache.folder)
     if merge and run.lora is None:
         raise ConfigError("--merge has no effect without --lora-rank; leave it out")
     digest = digest_of_run(run, cache.manifest.digest, digest_of_student(run.student))
@@ -214,7 +217,7 @@ def _ask_again(
             + ", ".join(f"{k} {v:.3f}" for k, v in summary["evaluated"][split].items())
         )
     if source is not None:
-        summary["predictions"] = str(predict(run, folder, source))
+        summary["predictions"] = str(predict(run, cache, folder, source))
         say(f"wrote {summary['predictions']}")
     if as_json:
         show_json(summary)
@@ -247,26 +250,6 @@ def _train(run: RunConfig, shards: Path, folder: Path, digest: str, session: Ses
         from distill.trainer import fit
 
         return fit(run, cache, folder, quiet=quiet, session=session)
-
-
-def _refuse_untaught(run: RunConfig, cache: Any) -> None:
-    from schemas.errors import CacheError
-
-    if run.distillation and not cache.manifest.stores_repr:
-        raise CacheError(
-            f"{cache.folder} keeps no representations of its teacher, --method {run.method} needs them; "
-            "give another cache, or --method undistilled"
-        )
-
-
-def _trainable_task(name: str) -> str:
-    from schemas.errors import CacheError
-    from schemas.tasks import LabelKind, find_task
-
-    kind = find_task(name).label_kind
-    if kind in (LabelKind.GENERATIVE, LabelKind.NONE):
-        raise CacheError(f"task {name} has {kind} labels, wanted classes or numbers; give another cache")
-    return name
 
 
 def main() -> None:

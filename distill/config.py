@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from distill.methods import METHODS
 from distill.readings import READINGS
-from distill.recipes import recipe_for
+from distill.recipes import MAX_NEW_TOKENS, recipe_for
 from schemas.errors import ConfigError
+from schemas.tasks import TASKS, LabelKind
 
 
 class Formulation(StrEnum):
@@ -22,18 +24,6 @@ class Formulation(StrEnum):
     PAPER = "paper"
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A way to train a student.
-
-    Attributes:
-        distils: an aligner is trained beside the student, and the cache's representations are read.
-    """
-
-    distils: bool
-
-
-METHODS: dict[str, Method] = {"undistilled": Method(distils=False), "armada": Method(distils=True)}
 MANIFOLDS = ("cosine", "euclid", "elementwise", "none")
 ALIGNERS = tuple(READINGS)
 SCHEDULES = ("alternating", "joint", "pretrained", "frozen")
@@ -51,6 +41,15 @@ def _is_control(value: str) -> bool:
     return found is not None and float(found[1]) <= 1e30
 
 
+def _is_divergence(value: str) -> bool:
+    if value in ("forward", "reverse"):
+        return True
+    found = re.fullmatch(r"jsd:(\d+\.?\d*|\.\d+)", value)
+    beta = float(found[1]) if found else math.nan
+    # losses/divergence.py says why not nearer to the ends.
+    return beta in (0, 1) or 0.01 <= beta <= 0.99
+
+
 _Rule = tuple[Callable[[Any], bool], str]
 _WHOLE: _Rule = (lambda value: value >= 1, "a whole number of at least 1")
 _RATE: _Rule = (lambda value: 0 < value < math.inf, "a number above 0")
@@ -62,6 +61,10 @@ RULES: dict[str, _Rule] = {
     "gamma": _WEIGHT,
     # Below it the matching loss, divided by it, leaves what float32 can hold.
     "temperature": (lambda value: 1e-3 <= value < math.inf, "a number of at least 0.001"),
+    "kd_weight": _WEIGHT,
+    "kd_temperature": (lambda value: 1e-3 <= value < math.inf, "a number of at least 0.001"),
+    "kd_divergence": (_is_divergence, "forward, reverse or jsd:B, B 0, 1 or 0.01 to 0.99"),
+    "max_new_tokens": _WHOLE,
     "epochs": _WHOLE,
     "batch_size": _WHOLE,
     "accumulate": _WHOLE,
@@ -143,6 +146,21 @@ class DistillationConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenConfig(_Checked):
+    """How a student learns from what the teacher said of each token.
+
+    Attributes:
+        kd_weight: of the divergence, beside the language-modelling loss.
+        kd_divergence: `forward`, `reverse` or `jsd:B`.
+        kd_temperature: of both distributions.
+    """
+
+    kd_weight: float = 1.0
+    kd_divergence: str = "forward"
+    kd_temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoraConfig(_Checked):
     """An adapter that is trained in place of the student's weights; heads are trained whole.
 
@@ -181,13 +199,15 @@ class RunConfig(_Checked):
         warmup: share of a tower's steps over which its rate rises first.
         weight_decay: on matrices of both towers.
         patience: epochs without a better student after which training stops; None never stops early.
-        max_length: tokens of a text or pair.
+        max_length: tokens of a text or pair; of prompt and answer where the task is generative.
+        max_new_tokens: of an answer that the student writes; None where it writes none.
         limit_train: rows to train on; None is all.
         protocol: which rows select the checkpoint and which are reported.
         precision: of the training passes; `auto` is bf16 where the device has it natively.
         device: `auto`, `cpu`, `cuda`.
         compile: the student's forward goes through torch.compile; None is no.
         lora: None trains all of the student.
+        tokens: None for a method that does not match the teacher's tokens.
         distillation: None for a method that does not distil.
     """
 
@@ -204,12 +224,14 @@ class RunConfig(_Checked):
     weight_decay: float = 0.01
     patience: int | None = None
     max_length: int = 128
+    max_new_tokens: int | None = None
     limit_train: int | None = None
     protocol: str = "held-out"
     precision: str = "auto"
     device: str = "auto"
     compile: bool | None = None
     lora: LoraConfig | None = None
+    tokens: TokenConfig | None = None
     distillation: DistillationConfig | None = None
 
     @property
@@ -223,8 +245,9 @@ class RunConfig(_Checked):
 
 
 _DISTILLATION_OPTIONS = frozenset(field.name for field in fields(DistillationConfig))
+_TOKEN_OPTIONS = frozenset(field.name for field in fields(TokenConfig))
 _LORA_OPTIONS = frozenset(field.name for field in fields(LoraConfig))
-_RUN_OPTIONS = frozenset(field.name for field in fields(RunConfig)) - {"distillation", "lora"}
+_RUN_OPTIONS = frozenset(field.name for field in fields(RunConfig)) - {"distillation", "lora", "tokens"}
 
 
 def resolve(given: Mapping[str, Any], modality: str) -> RunConfig:
@@ -243,13 +266,32 @@ def resolve(given: Mapping[str, Any], modality: str) -> RunConfig:
         raise ConfigError(f"--method {method}: wanted {RULES['method'][1]}")
     lora = _lora(given)
     recipe = asdict(recipe_for(given["task"], lora=lora is not None))
+    if _is_generative(given["task"]):
+        recipe["max_new_tokens"] = recipe["max_new_tokens"] or MAX_NEW_TOKENS
     distillation = None
     if METHODS[method].distils:
         values = {"standardise": modality == "audio", **recipe, **_of_aligner(given), **given}
         distillation = DistillationConfig(**_only(_DISTILLATION_OPTIONS, values))
     elif idle := sorted(_DISTILLATION_OPTIONS & set(given)):
         raise ConfigError(f"--{idle[0].replace('_', '-')} has no effect with --method {method}; leave it out")
-    return RunConfig(**_only(_RUN_OPTIONS, {**recipe, **given}), lora=lora, distillation=distillation)
+    return RunConfig(
+        **_only(_RUN_OPTIONS, {**recipe, **given}),
+        lora=lora,
+        tokens=_tokens(given, method),
+        distillation=distillation,
+    )
+
+
+def _is_generative(task: str) -> bool:
+    return task in TASKS and TASKS[task].label_kind is LabelKind.GENERATIVE
+
+
+def _tokens(given: Mapping[str, Any], method: str) -> TokenConfig | None:
+    if METHODS[method].matches_tokens:
+        return TokenConfig(**_only(_TOKEN_OPTIONS, given))
+    if idle := sorted(_TOKEN_OPTIONS & set(given)):
+        raise ConfigError(f"--{idle[0].replace('_', '-')} has no effect with --method {method}; leave it out")
+    return None
 
 
 def _lora(given: Mapping[str, Any]) -> LoraConfig | None:
@@ -287,8 +329,8 @@ def _only(names: frozenset[str], values: Mapping[str, Any]) -> dict[str, Any]:
 def options_of(run: RunConfig) -> dict[str, Any]:
     """The run as flat options, those left at None out: what `--config` reads back."""
     nested = asdict(run)
-    parts = [nested.pop(name) or {} for name in ("lora", "distillation")]
-    flat = {**nested, **parts[0], **parts[1]}
+    parts = [nested.pop(name) or {} for name in ("lora", "tokens", "distillation")]
+    flat = {**nested, **parts[0], **parts[1], **parts[2]}
     return {name: value for name, value in flat.items() if value is not None}
 
 

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from distill.metrics import measure
+from distill.order import EVALUATION_PASS
 from distill.shards import Stream
 from distill.view import View
-
-_EVALUATION_PASS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def answer(stream: Stream, student: nn.Module, aligner: nn.Module | None = None)
     """
     student.eval()
     rows, heads = [], {}
-    for batch in stream.batches(0, _EVALUATION_PASS):
+    for batch in stream.batches(0, EVALUATION_PASS):
         views = {"student": student(**batch.tokens)}
         if aligner is not None:
             views["aligner"] = aligner.eval()(batch.teacher_repr_BD)

@@ -23,6 +23,7 @@ from distill.pretrained import quiet
 from distill.shards import Stream
 from schemas.files import whole_file, write_text
 from schemas.result import RunResult
+from schemas.tasks import LabelKind, find_task
 
 STUDENT_FOLDER, MERGED_FOLDER = "student", "merged"
 ALIGNER_NAME, PREDICTIONS_NAME = "aligner.safetensors", "predictions.parquet"
@@ -92,25 +93,33 @@ def _column(values: np.ndarray) -> pa.Array:
     return pa.array(list(values) if values.ndim == 2 else values)
 
 
-_PLAIN = """    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+_PLAIN = """    from transformers import {kind}, AutoTokenizer
     tokenizer = AutoTokenizer.from_pretrained("FOLDER")
-    model = AutoModelForSequenceClassification.from_pretrained("FOLDER")
+    model = {kind}.from_pretrained("FOLDER")
 """
 _ADAPTER = """    from peft import PeftModel
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, {kind}, AutoTokenizer
     tokenizer, config = AutoTokenizer.from_pretrained("FOLDER"), AutoConfig.from_pretrained("FOLDER")
-    base = AutoModelForSequenceClassification.from_pretrained("{base}", config=config)
+    base = {kind}.from_pretrained("{base}", config=config)
     model = PeftModel.from_pretrained(base, "FOLDER")
 """
 
 
+# The class of transformers that loads a student, and what a hub calls its purpose; of one that writes second.
+_KINDS = (
+    ("AutoModelForSequenceClassification", "text-classification"),
+    ("AutoModelForCausalLM", "text-generation"),
+)
+
+
 def write_card(folder: Path, result: RunResult) -> None:
     """Write the model card into a student's folder: what it learnt, from what, how well, how it is loaded."""
+    names = list(result.metrics["student"])
     rows = "\n".join(
         f"| {head} | {' | '.join(f'{value:.3f}' for value in values.values())} |"
         for head, values in result.metrics.items()
+        if list(values) == names
     )
-    names = list(result.metrics["student"])
     settings = "\n".join(
         f"    {name} = {value}" for name, value in result.config.items() if name != "student"
     )
@@ -118,12 +127,13 @@ def write_card(folder: Path, result: RunResult) -> None:
     teacher = result.cache.teacher
     adapter = folder / CONFIG_NAME
     base = json.loads(adapter.read_bytes())[BASE_KEY] if adapter.exists() else None
+    kind, purpose = _KINDS[find_task(result.config["task"]).label_kind is LabelKind.GENERATIVE]
     header = "library_name: transformers" if base is None else "library_name: peft"
     write_text(
         folder / "README.md",
         f"""---
 {header}
-pipeline_tag: text-classification
+pipeline_tag: {purpose}
 ---
 # {result.config["task"]}, trained with `{result.config["method"]}`
 
@@ -131,7 +141,7 @@ A student of `{Path(result.config["student"]).name}`, trained by ARMADA-Distill 
 `{result.cache.name}`: {result.cache.rows} rows, teacher `{teacher.backend}:{teacher.name}`, digest
 `{result.cache.digest[:16]}`. It is an ordinary text model: neither teacher nor aligner is needed to use it.
 
-{_PLAIN if base is None else _ADAPTER.format(base=base)}
+{(_PLAIN if base is None else _ADAPTER).format(base=base, kind=kind)}
 Measured by the protocol `{result.protocol}` on {result.num_rows["report"]} rows:
 
 | answers | {" | ".join(names)} |

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distill.answer_stream import AnswerStream
 from distill.config import RunConfig
 from distill.order import Order
 from distill.protocol import PROTOCOLS
@@ -38,9 +39,9 @@ class Material:
         notes: what a reader of the result must know.
     """
 
-    train: Stream
-    select: Stream
-    report: Stream
+    train: Stream | AnswerStream
+    select: Stream | AnswerStream
+    report: Stream | AnswerStream
     reports_aligner: bool
     train_labels: NDArray[np.generic]
     notes: tuple[str, ...]

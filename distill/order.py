@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 ROWS_PER_WINDOW = 4096
 # Wide representations make row groups of a few rows; this keeps a window to 128 MiB of them.
 GROUPS_PER_WINDOW = 8
+# The number of the pass that measures: in no schedule.
+EVALUATION_PASS = 9
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Letters: R rows that both answered.
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from distill.metrics import METRICS
+from distill.text_metrics import TEXT_METRICS
 from schemas.result import RunResult
-from schemas.tasks import LabelKind, find_task
+from schemas.tasks import LabelKind, TaskSpec, find_task
 
 PREDICTIONS_NAME = "predictions.parquet"
 LEVEL = 0.05
@@ -102,7 +103,21 @@ def compare(run: Run, other: Run) -> Comparison | None:
         return None
     if task.label_kind is LabelKind.REGRESSION:
         return bootstrap(task.metric, labels, ours, others)
+    if task.label_kind is LabelKind.GENERATIVE:
+        return compare_texts(task, labels, ours, others)
     return mcnemar(_right(labels, ours), _right(labels, others))
+
+
+def compare_texts(task: TaskSpec, references: Array, ours: Array, others: Array) -> Comparison:
+    """Texts of two runs, by the metric of their task.
+
+    McNemar's exact test where a text is right or wrong, else a bootstrap of the mean score.
+    """
+    score = TEXT_METRICS[task.metric]
+    ours_R, others_R = (score(task, said.tolist(), references.tolist()) for said in (ours, others))
+    if np.isin(np.concatenate([ours_R, others_R]), (0, 1)).all():
+        return replace(mcnemar(ours_R == 1, others_R == 1), metric=task.metric)
+    return bootstrap_of(task.metric, len(ours_R), lambda rows: ours_R[rows].mean() - others_R[rows].mean())
 
 
 def _joined(ours: Path, others: Path) -> tuple[Array, Array, Array]:
@@ -161,14 +176,25 @@ def bootstrap(metric: str, labels_R: Array, ours_R: Array, others_R: Array) -> C
     def gap(rows: Array) -> float:
         return measure(labels_R[rows], ours_R[rows]) - measure(labels_R[rows], others_R[rows])
 
-    random, count = np.random.default_rng(0), len(labels_R)
+    return bootstrap_of(metric, len(labels_R), gap)
+
+
+def bootstrap_of(metric: str, count: int, gap: Callable[[Array], float]) -> Comparison:
+    """The difference of two runs over resampled rows.
+
+    Args:
+        metric: that differs.
+        count: of rows.
+        gap: of the metric on some rows, which may stand there several times.
+    """
+    random = np.random.default_rng(0)
     gaps = np.array([gap(random.integers(count, size=count)) for _ in range(_RESAMPLES)])
     low, high = np.quantile(gaps, [0.025, 0.975])
     tail = (min((gaps <= 0).sum(), (gaps >= 0).sum()) + 1) / (_RESAMPLES + 1)
     return Comparison(
         "paired bootstrap",
         metric,
-        gap(np.arange(count)),
+        float(gap(np.arange(count))),
         float(low),
         float(high),
         float(min(1.0, 2 * tail)),

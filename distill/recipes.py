@@ -21,6 +21,7 @@ class Recipe:
         temperature: of the matching loss.
         manifold: name of the manifold loss.
         formulation: of the manifold and matching losses.
+        max_new_tokens: of an answer that the student writes; None where it writes none.
     """
 
     epochs: int
@@ -35,7 +36,11 @@ class Recipe:
     temperature: float = 5.0
     manifold: str = "euclid"
     formulation: str = "reference"
+    max_new_tokens: int | None = None
 
+
+# Of an answer, for generative tasks that have no row of their own.
+MAX_NEW_TOKENS = 128
 
 # The paper's own recipe for a task of GLUE (section 4): for tasks that have no row of their own.
 PAPER = Recipe(epochs=10, batch_size=32, lr=2e-5, aligner_lr=3e-3)
@@ -43,6 +48,8 @@ PAPER = Recipe(epochs=10, batch_size=32, lr=2e-5, aligner_lr=3e-3)
 RECIPES: dict[str, Recipe] = {
     "movie-sentiment": Recipe(epochs=2, batch_size=32, lr=1e-4, aligner_lr=1e-3),
     "movie-rating": Recipe(epochs=2, batch_size=32, lr=1e-4, aligner_lr=1e-3),
+    "product-reviews": Recipe(epochs=2, batch_size=32, lr=1e-4, aligner_lr=1e-3),
+    "chain-sum": Recipe(epochs=2, batch_size=16, lr=1e-4, aligner_lr=1e-3, max_length=160, max_new_tokens=24),
 }
 
 # What an adapter changes in a recipe: the paper's row for LLaMA (section 4). It names no rate of the aligner.

@@ -16,6 +16,9 @@ from schemas.result import RESULT_NAME, RunResult, read_result
 _STUDENT_NAMES = {
     "undistilled": "undistilled student",
     "armada": "ARMADA student",
+    "kd": "KD student",
+    "seqkd": "SeqKD student",
+    "armada+kd": "ARMADA and KD student",
     "shuffle": "ARMADA, representations shuffled",
 }
 # What a run is not asked about in its name, and how another choice is said.
@@ -84,7 +87,8 @@ def _student(run: tuple[Path, RunResult], others: Sequence[tuple[Path, RunResult
 
 def _yardsticks(results: Sequence[RunResult]) -> Iterator[Line]:
     for result in results:
-        if "aligner" in result.metrics:
+        # An aligner of a generative task writes nothing that could be measured so.
+        if result.selection["metric"] in result.metrics.get("aligner", {}):
             yield Line(f"aligner alone (of {name_of(result)})", result.metrics["aligner"])
     yield Line("majority class", results[0].metrics["majority"])
 

@@ -7,42 +7,32 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from distill.adapter import adapt, note_of
-from distill.aligner import TSAligner, dims_of
 from distill.checkpoint import Checkpoints
 from distill.clock import Clock
 from distill.config import RunConfig, digest_of_run, options_of
 from distill.curves import draw_curves
-from distill.evaluate import answer, measured
-from distill.export import STUDENT_FOLDER, export_aligner, export_predictions, export_student, write_card
+from distill.disciplines import DISCIPLINES, Discipline
+from distill.export import STUDENT_FOLDER, export_aligner, export_student, write_card
 from distill.hardware import find_hardware, versions
 from distill.keeping import Keeper
-from distill.losses.objective import (
-    Objective,
-    aligner_objective,
-    student_objective,
-    undistilled_objective,
-)
-from distill.material import gather
-from distill.metrics import majority_outputs, measure
 from distill.notes import notes_of
 from distill.pooling import is_adapted
-from distill.pretrained import load_tokenizer, load_with_fresh, pad_alike, padding_note
+from distill.pretrained import load_tokenizer, pad_alike, padding_note
 from distill.rates import rate_of
 from distill.remaining import Remaining
 from distill.schedules import ALIGNER, STUDENT
 from distill.session import Session
-from distill.student import Student
 from distill.tower import Tower, build_tower
 from distill.training import Training, optimiser_steps, passes
 from distill.weights import digest_of_student, name_of_student
 from schemas.cache import TeacherCache
 from schemas.console import progress, say
 from schemas.errors import ConfigError
+from schemas.manifest import CacheManifest
 from schemas.result import CacheOrigin, RunResult, write_result
-from schemas.tasks import TaskSpec, find_task
+from schemas.tasks import find_task
 
 METRICS_NAME = "metrics.jsonl"
 
@@ -108,11 +98,17 @@ def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, session: Session)
     task = find_task(cache.manifest.request.task)
     tokenizer = load_tokenizer(run.student)
     torch.manual_seed(run.seed)
-    backbone = _backbone(run, task, tokenizer, session)
+    discipline = DISCIPLINES[task.label_kind]
+    backbone = _backbone(run, cache.manifest, discipline, tokenizer, session)
     with clock.part("tokens"):
-        material = gather(run, cache, task, tokenizer, hardware.device, workers=session.loader_workers)
+        material = discipline.gather(
+            run, cache, task, tokenizer, hardware.device, workers=session.loader_workers
+        )
     # Precision is the run's own autocast: accelerate's is one for the whole process and copies outputs.
     accelerator = Accelerator(cpu=hardware.device.type == "cpu", mixed_precision="no")
+    learners = discipline.learners(run, task, backbone, cache.manifest.teacher.repr_dim)
+    if ALIGNER in learners:
+        learners[ALIGNER][0].requires_grad_(any(ALIGNER in one.trains for one in passes(run)))
     towers = {
         name: build_tower(
             accelerator,
@@ -121,21 +117,32 @@ def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, session: Session)
             rate=rate_of(run.lr_schedule, run.warmup, optimiser_steps(run, material, name)),
             compiled=bool(run.compile) and name == STUDENT,
         )
-        for name, learner in _learners(run, task, backbone, cache.manifest.teacher.repr_dim).items()
+        for name, learner in learners.items()
     }
     return Training(
-        run=run, hardware=hardware, accelerator=accelerator, material=material, towers=towers, clock=clock
+        run=run,
+        hardware=hardware,
+        accelerator=accelerator,
+        material=material,
+        towers=towers,
+        clock=clock,
+        measure=partial(discipline.measure, run, tokenizer),
     ), tokenizer
 
 
-def _backbone(run: RunConfig, task: TaskSpec, tokenizer: Any, session: Session) -> Any:
+def _backbone(
+    run: RunConfig, manifest: CacheManifest, discipline: Discipline, tokenizer: Any, session: Session
+) -> Any:
     """The student as it begins: plain, or in an adapter."""
-    backbone, fresh = load_with_fresh(run.student, task)
+    backbone, fresh = discipline.load(run, manifest)
     pad_alike(backbone, tokenizer)
     positions = getattr(backbone.config, "max_position_embeddings", None)
-    if positions is not None and run.max_length > positions:
+    room = run.max_new_tokens or 0
+    if positions is not None and run.max_length + room > positions:
+        beside = f" less --max-new-tokens {room}" if room else ""
         raise ConfigError(
-            f"--max-length {run.max_length}: wanted at most {positions}, the student's positions"
+            f"--max-length {run.max_length}: wanted at most {positions - room}, "
+            f"the student's positions{beside}"
         )
     if session.gradient_checkpointing:
         if not backbone.supports_gradient_checkpointing:
@@ -152,42 +159,18 @@ def _notes_of_student(student: Any, tokenizer: Any) -> Iterator[str]:
         yield note_of(student.backbone)
 
 
-def _learners(
-    run: RunConfig, task: TaskSpec, backbone: Any, width: int | None
-) -> dict[str, tuple[nn.Module, Objective, float]]:
-    """Module, objective and learning rate of each tower."""
-    how = run.distillation
-    if how is None:
-        return {STUDENT: (Student(backbone), undistilled_objective(task), run.lr)}
-    assert width is not None, "gather refuses a cache without representations"
-    dims = dims_of(how, width, task.num_outputs)
-    # The aligner is drawn first: what the student has beside its backbone does not change it. A head that
-    # nothing reads is left out, since its dropout would draw from what the others draw.
-    aligner = TSAligner(dims, how.aligner, auxiliary=how.gamma > 0)
-    student = Student(backbone, dims.manifold, how.aligner, auxiliary=how.gamma > 0)
-    aligner.requires_grad_(any(ALIGNER in one.trains for one in passes(run)))
-    return {
-        ALIGNER: (aligner, aligner_objective(task, how), how.aligner_lr),
-        STUDENT: (student, student_objective(task, how), run.lr),
-    }
-
-
 def _report(training: Training, folder: Path, tokenizer: Any) -> dict[str, dict[str, float]]:
     """Measure in full precision, as the exported student will answer, and export."""
-    material, student = training.material, training.towers[STUDENT].module
-    aligner = training.towers[ALIGNER].module if ALIGNER in training.towers else None
-    stream = material.report
+    run, material = training.run, training.material
+    modules = {name: tower.module for name, tower in training.towers.items()}
+    task = material.report.split.task
     with training.clock.part("report"):
-        outputs = answer(stream, student, aligner if material.reports_aligner else None)
-        metrics = measured(stream, outputs)
-        labels, task = stream.labels[outputs.rows], stream.split.task
-        guess = majority_outputs(task.label_kind, material.train_labels, len(labels), task.num_outputs)
-        metrics["majority"] = measure(task, labels, guess)
+        metrics = DISCIPLINES[task.label_kind].report(run, tokenizer, material, modules, folder)
     with training.clock.part("export"):
-        export_student(folder / STUDENT_FOLDER, student.backbone, tokenizer, training.run.student)
-        export_predictions(folder, stream, outputs)
-        if aligner is not None:
-            export_aligner(folder, aligner)
+        backbone: Any = modules[STUDENT].backbone
+        export_student(folder / STUDENT_FOLDER, backbone, tokenizer, run.student)
+        if ALIGNER in modules:
+            export_aligner(folder, modules[ALIGNER])
     return metrics
 
 

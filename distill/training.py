@@ -2,8 +2,9 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from distill.accumulation import Portion, num_steps, portion
 from distill.clock import Clock
 from distill.config import RunConfig
-from distill.evaluate import answer, measured
 from distill.hardware import Hardware, enough_memory, peak_memory
 from distill.losses.objective import Losses
 from distill.material import Material
@@ -81,6 +81,7 @@ class Training:
         material: rows.
         towers: by name; an undistilled run has no aligner.
         clock: of the run.
+        measure: metrics of the student on a stream, by which a checkpoint is chosen.
         best: checkpoint so far.
         num_epochs: that the student has trained.
         place: how far it is.
@@ -94,6 +95,7 @@ class Training:
     material: Material
     towers: dict[str, Tower]
     clock: Clock
+    measure: Callable[[Any, nn.Module], dict[str, float]]
     best: Best = field(default_factory=Best)
     num_epochs: int = 0
     place: Place = field(default_factory=Place)
@@ -162,7 +164,7 @@ class Training:
         if STUDENT in trains:
             with self.hardware.autocast():
                 view = student.forward(**batch.tokens)
-            losses[STUDENT] = student.objective(view, seen, batch.labels)
+            losses[STUDENT] = student.objective(view, seen, batch.labels, batch.teacher_tokens)
             student.step(self.accelerator, losses[STUDENT].total, part)
         return losses
 
@@ -177,7 +179,7 @@ class Training:
     def _select(self, epoch: int, log: TextIO) -> None:
         stream = self.material.select
         with self.hardware.autocast():
-            value = measured(stream, answer(stream, self.towers[STUDENT].module))["student"][self._metric]
+            value = self.measure(stream, self.towers[STUDENT].module)[self._metric]
         log.write(json.dumps({"epoch": epoch + 1, f"selection/{self._metric}": value}) + "\n")
         if value > self.best.value:
             weights = {name: _copy(tower.module) for name, tower in self.towers.items()}

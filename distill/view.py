@@ -10,20 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a tower says of B examples. A tower that has no such head leaves None.
-
-    Attributes:
-        logits_BC: of the output head, float, (B, C).
-        aux_logits_BC: of the auxiliary head, which reads the projection, float, (B, C).
-        latent_BP: the projection into the shared space, float, (B, P).
-    """
-
-    logits_BC: Tensor
-    aux_logits_BC: Tensor | None = None
-    latent_BP: Tensor | None = None
+from distill.teacher_tokens import TeacherTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +31,38 @@ class TokenView:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What a tower says of B examples. A tower that has no such head leaves None.
+
+    Attributes:
+        logits_BC: of the output head, float, (B, C); where the task is generative, what it takes the
+            representation to be, C being its width.
+        aux_logits_BC: the same of the auxiliary head, which reads the projection.
+        latent_BP: the projection into the shared space, float, (B, P).
+        tokens: of the answers that a generative task has, row after row.
+    """
+
+    logits_BC: Tensor | None = None
+    aux_logits_BC: Tensor | None = None
+    latent_BP: Tensor | None = None
+    tokens: TokenView | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """B examples on the device that trains.
 
     Attributes:
         rows_B: their rows in the split, from 0, so that a message can name them.
         tokens: what the student's forward takes by name: `input_ids`, `attention_mask`, each (B, T).
-        labels: int64 (B,) for one class; float (B, C) for several; float (B,) for regression.
+        labels: int64 (B,) for one class; float (B, C) for several; float (B,) for regression; where the task
+            is generative, what an aligner learns from: the representation.
         teacher_repr_BD: float32, (B, D); None where no tower reads it.
+        teacher_tokens: what the teacher said of each answer token, row after row, or None.
     """
 
     rows_B: NDArray[np.int64]
     tokens: dict[str, Tensor]
     labels: Tensor
     teacher_repr_BD: Tensor | None = None
+    teacher_tokens: TeacherTokens | None = None

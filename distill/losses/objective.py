@@ -13,7 +13,8 @@ from distill.config import DistillationConfig, Formulation
 from distill.losses.manifold import MANIFOLD_LOSSES, centroid_norm
 from distill.losses.matching import MATCHING_LOSSES, PHIS
 from distill.losses.task import TASK_LOSSES
-from distill.view import View
+from distill.teacher_tokens import TeacherTokens
+from distill.view import TokenView, View
 from schemas.tasks import LabelKind, TaskSpec
 
 Part = TypeVar("Part")
@@ -48,12 +49,17 @@ class Losses:
     parts: dict[str, Tensor]
 
 
+OnTokens = Callable[[TokenView, TeacherTokens | None], Losses]
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A weighted sum of named terms. A term of weight 0 is not in it, so it costs and changes nothing.
 
     Attributes:
         terms: that are summed.
+        on_tokens: losses on tokens, already weighted, added to the sum; None where there are none. They are
+            one value with several parts, since one pass of the head makes them all.
         watched: reported beside them and in no sum; their weight is 0.
         rectifies: outputs of both towers go through ReLU before any term reads them.
     """
@@ -61,14 +67,18 @@ class Objective:
     terms: tuple[Term, ...]
     watched: tuple[Term, ...] = ()
     rectifies: bool = False
+    on_tokens: OnTokens | None = None
 
-    def __call__(self, view: View, aligner: View | None, labels: Tensor) -> Losses:
+    def __call__(
+        self, view: View, aligner: View | None, labels: Tensor, teacher: TeacherTokens | None = None
+    ) -> Losses:
         """Value of every term and of their weighted sum.
 
         Args:
             view: of the tower that learns.
             aligner: of the aligner, treated as constant; None where no term reads it.
             labels: as in `Batch`.
+            teacher: of the answer's tokens; None where no loss reads them.
 
         Returns:
             The total, and each part by name.
@@ -79,8 +89,13 @@ class Objective:
         if self.rectifies:
             view, aligner = rectified(view), None if aligner is None else rectified(aligner)
         values = {term.name: term.value(view, aligner, labels) for term in (*self.terms, *self.watched)}
-        first, *others = (term.weight * values[term.name] for term in self.terms)
-        return Losses(sum(others, first), {name: value.detach() for name, value in values.items()})
+        summands = [term.weight * values[term.name] for term in self.terms]
+        parts = {name: value.detach() for name, value in values.items()}
+        if self.on_tokens is not None:
+            on_tokens = self.on_tokens(there(view.tokens), teacher)
+            summands, parts = [on_tokens.total, *summands], {**on_tokens.parts, **parts}
+        first, *others = summands
+        return Losses(sum(others, first), parts)
 
     @property
     def reads_aligner(self) -> bool:
@@ -88,9 +103,14 @@ class Objective:
         return any(term.name not in ("task", "task_aux") for term in self.terms)
 
 
-def weighted(*terms: Term, watched: tuple[Term, ...] = (), rectifies: bool = False) -> Objective:
+def weighted(
+    *terms: Term,
+    watched: tuple[Term, ...] = (),
+    rectifies: bool = False,
+    on_tokens: OnTokens | None = None,
+) -> Objective:
     """The objective of these terms, those of weight 0 left out."""
-    return Objective(tuple(term for term in terms if term.weight != 0), watched, rectifies)
+    return Objective(tuple(term for term in terms if term.weight != 0), watched, rectifies, on_tokens)
 
 
 def rectified(view: View) -> View:
@@ -105,7 +125,7 @@ def rectified(view: View) -> View:
     Source: the authors' code, regression; docs/paper-map.md.
     """
     return View(
-        view.logits_BC.relu(),
+        None if view.logits_BC is None else view.logits_BC.relu(),
         None if view.aux_logits_BC is None else view.aux_logits_BC.relu(),
         view.latent_BP,
     )
@@ -184,7 +204,7 @@ def student_objective(task: TaskSpec, distillation: DistillationConfig) -> Objec
         _match(task, distillation, alpha),
         _task_aux(task, gamma * (1 - alpha)),
         _match_aux(task, distillation, gamma * alpha),
-        *_manifold(distillation),
+        *manifold_terms(distillation),
         watched=_norms(distillation),
         rectifies=must_rectify(task, distillation.formulation),
     )
@@ -192,19 +212,19 @@ def student_objective(task: TaskSpec, distillation: DistillationConfig) -> Objec
 
 def _task(task: TaskSpec, weight: float) -> Term:
     loss = TASK_LOSSES[task.label_kind]
-    return Term("task", weight, lambda view, _, labels: loss(view.logits_BC, labels))
+    return Term("task", weight, lambda view, _, labels: loss(there(view.logits_BC), labels))
 
 
 def _task_aux(task: TaskSpec, weight: float) -> Term:
     loss = TASK_LOSSES[task.label_kind]
-    return Term("task_aux", weight, lambda view, _, labels: loss(_there(view.aux_logits_BC), labels))
+    return Term("task_aux", weight, lambda view, _, labels: loss(there(view.aux_logits_BC), labels))
 
 
 def _match(task: TaskSpec, distillation: DistillationConfig, weight: float) -> Term:
     loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[task.label_kind]
 
     def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
-        return loss(view.logits_BC, _there(aligner).logits_BC, distillation.temperature, phi)
+        return loss(there(view.logits_BC), there(there(aligner).logits_BC), distillation.temperature, phi)
 
     return Term("match", weight, value)
 
@@ -213,19 +233,20 @@ def _match_aux(task: TaskSpec, distillation: DistillationConfig, weight: float) 
     loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[task.label_kind]
 
     def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
-        other_BC = _there(_there(aligner).aux_logits_BC)
-        return loss(_there(view.aux_logits_BC), other_BC, distillation.temperature, phi)
+        other_BC = there(there(aligner).aux_logits_BC)
+        return loss(there(view.aux_logits_BC), other_BC, distillation.temperature, phi)
 
     return Term("match_aux", weight, value)
 
 
-def _manifold(distillation: DistillationConfig) -> tuple[Term, ...]:
+def manifold_terms(distillation: DistillationConfig) -> tuple[Term, ...]:
+    """The manifold loss by its weight beta, or nothing where there is none."""
     if distillation.manifold == "none":
         return ()
     loss = MANIFOLD_LOSSES[distillation.formulation, distillation.manifold]
 
     def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
-        return loss(_there(view.latent_BP), _there(_there(aligner).latent_BP))
+        return loss(there(view.latent_BP), there(there(aligner).latent_BP))
 
     return (Term("manifold", distillation.beta, value),)
 
@@ -235,11 +256,12 @@ def _norms(distillation: DistillationConfig) -> tuple[Term, ...]:
     if not unbounded or distillation.beta == 0:
         return ()
     return (
-        Term("student_norm", 0.0, lambda view, _, __: centroid_norm(_there(view.latent_BP))),
-        Term("aligner_norm", 0.0, lambda _, aligner, __: centroid_norm(_there(_there(aligner).latent_BP))),
+        Term("student_norm", 0.0, lambda view, _, __: centroid_norm(there(view.latent_BP))),
+        Term("aligner_norm", 0.0, lambda _, aligner, __: centroid_norm(there(there(aligner).latent_BP))),
     )
 
 
-def _there(value: Part | None) -> Part:
+def there(value: Part | None) -> Part:
+    """A part of a view that the objective needs."""
     assert value is not None, "the objective asks for a head that the tower does not have"
     return value

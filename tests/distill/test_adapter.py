@@ -109,7 +109,7 @@ def test_can_be_asked_again(made: Made, cache: TeacherCache, tmp_path: Path) -> 
     assert measure_again(run, cache, folder, "validation") == pytest.approx(result.metrics["student"])
     source = tmp_path / "new.jsonl"
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts_of(cache).values()))
-    answered = pq.read_table(predict(run, folder, source)).column("logits").to_pylist()
+    answered = pq.read_table(predict(run, cache, folder, source)).column("logits").to_pylist()
     reported = pq.read_table(folder / "predictions.parquet").column("logits").to_pylist()
     assert np.array(answered) == pytest.approx(np.array(reported), abs=1e-4)
 

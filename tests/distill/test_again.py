@@ -45,7 +45,7 @@ def test_answers_for_a_file_as_it_did_for_the_split(
     )
     source = tmp_path / f"new-{suffix}.{suffix}"
     {"jsonl": table.write_ndjson, "csv": table.write_csv, "parquet": table.write_parquet}[suffix](source)
-    path = predict(run, folder, source)
+    path = predict(run, cache, folder, source)
     assert path == folder / f"predictions-new-{suffix}.parquet"
     answered, reported = pq.read_table(path).to_pylist(), pq.read_table(folder / "predictions.parquet")
     wanted = {row["example_id"]: row for row in reported.to_pylist()}
@@ -69,10 +69,10 @@ def test_answers_for_a_file_as_it_did_for_the_split(
     ],
 )
 def test_a_file_that_will_not_do_is_one_line(
-    made: Made, tmp_path: Path, name: str, content: str, message: str
+    made: Made, cache: TeacherCache, tmp_path: Path, *, name: str, content: str, message: str
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(SourceError, match=message) as caught:
-        predict(made[0], made[1], tmp_path / name)
+        predict(made[0], cache, made[1], tmp_path / name)
     assert "\n" not in str(caught.value)
     assert not list(made[1].glob("*-a.parquet"))

@@ -43,7 +43,12 @@ def test_a_wrong_value_is_named_with_its_flag_and_what_is_wanted(name: str, valu
 
 def test_every_rule_is_about_an_option() -> None:
     optional = {"limit_train": 1, "manifold_dim": 1, "patience": 1, "lora_rank": 1, "lora_targets": "query"}
-    assert set(RULES) <= set(options_of(resolve({**GIVEN, **optional}, "audio")))
+    labels, texts = (
+        options_of(resolve({**GIVEN, **optional, **more}, "audio"))
+        for more in ({}, {"task": "chain-sum", "method": "armada+kd"})
+    )
+    assert set(RULES) <= {*labels, *texts}
+    assert "max_new_tokens" not in labels
 
 
 def test_an_option_without_effect_is_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distill import trainer
+from distill import classifying
 from distill.config import resolve
 from distill.student import Student
 from distill.trainer import fit
@@ -67,7 +67,7 @@ def test_paper_keeps_both_projections_orthogonal_through_training(
         students.append(Student(*arguments, **settings))
         return students[-1]
 
-    monkeypatch.setattr(trainer, "Student", keep)
+    monkeypatch.setattr(classifying, "Student", keep)
     folder, _ = run(aligner="paper", formulation="paper", manifold_dim=24, lr=1e-2)
     projection = students[0].projection
     assert projection is not None

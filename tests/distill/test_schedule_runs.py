@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distill import trainer, training
+from distill import classifying, trainer
 from distill.aligner import TSAligner
 from distill.config import resolve
+from distill.disciplines import CLASSIFYING, DISCIPLINES
 from distill.rates import rate_of
 from distill.schedules import SCHEDULES
 from distill.student import Student
@@ -20,6 +22,7 @@ from distill.trainer import fit
 from distill.training import Training
 from schemas.cache import TeacherCache
 from schemas.result import RunResult
+from schemas.tasks import LabelKind
 
 Run = Callable[..., tuple[Path, RunResult]]
 SMALL = {"epochs": 2, "batch_size": 16, "lr": 1e-3, "max_length": 32, "precision": "fp32", "hidden_dim": 16}
@@ -69,7 +72,7 @@ def test_only_frozen_leaves_the_aligner_bit_for_bit(
         drawn.update({name: value.clone() for name, value in aligner.state_dict().items()})
         return aligner
 
-    monkeypatch.setattr(trainer, "TSAligner", keep)
+    monkeypatch.setattr(classifying, "TSAligner", keep)
     folder, _ = run(schedule=schedule)
     saved = load_file(folder / "aligner.safetensors")
     assert set(saved) == set(drawn)
@@ -125,7 +128,8 @@ def test_accumulation_is_told_where_it_changes_batch_statistics(run: Run) -> Non
 
 def test_patience_stops_after_epochs_without_a_better_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([0.5, 0.7, 0.7, 0.6, 0.9])
-    monkeypatch.setattr(training, "measured", lambda *_: {"student": {"accuracy": next(values)}})
+    measuring = replace(CLASSIFYING, measure=lambda *_: {"accuracy": next(values)})
+    monkeypatch.setitem(DISCIPLINES, LabelKind.SINGLE, measuring)
     folder, result = run(epochs=5, patience=2)
     assert towers(folder) == ("a" * 6 + "s" * 6) * 4
     assert result.selection == {"epoch": 2, "metric": "accuracy", "value": 0.7}

@@ -9,13 +9,14 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from distill import training
 from distill.config import RunConfig, resolve
+from distill.disciplines import CLASSIFYING, DISCIPLINES
 from distill.trainer import fit
 from distill.weights import digest_of_student
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError, ConfigError, StudentError
 from schemas.result import RunResult, read_result
+from schemas.tasks import LabelKind
 
 Fit = Callable[..., RunResult]
 
@@ -217,7 +218,8 @@ def test_the_best_epoch_wins_only_when_strictly_better(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     values = iter([0.5, 0.7, 0.7, 0.6])
-    monkeypatch.setattr(training, "measured", lambda *_: {"student": {"accuracy": next(values)}})
+    measuring = replace(CLASSIFYING, measure=lambda *_: {"accuracy": next(values)})
+    monkeypatch.setitem(DISCIPLINES, LabelKind.SINGLE, measuring)
     result = fit(configure(epochs=4), cache, tmp_path, quiet=True)
     assert result.selection == {"epoch": 2, "metric": "accuracy", "value": 0.7}
 
@@ -232,7 +234,8 @@ def test_what_is_reported_is_the_chosen_checkpoint(
     (tmp_path / "three").mkdir()
     fit(configure(epochs=1), cache, tmp_path / "one", quiet=True)
     values = iter([0.9, 0.1, 0.1])
-    monkeypatch.setattr(training, "measured", lambda *_: {"student": {"accuracy": next(values)}})
+    measuring = replace(CLASSIFYING, measure=lambda *_: {"accuracy": next(values)})
+    monkeypatch.setitem(DISCIPLINES, LabelKind.SINGLE, measuring)
     fit(configure(epochs=3), cache, tmp_path / "three", quiet=True)
     for name in ("student/model.safetensors", "aligner.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()

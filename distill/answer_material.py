@@ -1,0 +1,203 @@
+"""What a run of a generative task reads: rows to train on, to select by and to report on.
+
+A row to train on is left out, and counted, where prompt and answer are more than --max-length: an answer that
+was cut would teach to stop there. A row to report on is left out, and counted, where its prompt is.
+
+Letters: R rows of a split.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from distill.answer_stream import AnswerStream
+from distill.config import RunConfig
+from distill.material import Material
+from distill.methods import METHODS, Answers
+from distill.order import Order
+from distill.protocol import PROTOCOLS
+from distill.representations import representations_of
+from distill.sequences import sequences_of
+from distill.signals import check_signals
+from distill.split import Split
+from distill.teacher_rows import TeacherRows
+from distill.wording import Wording, wording_of
+from schemas.cache import TeacherCache
+from schemas.errors import CacheError
+from schemas.tasks import TaskSpec
+
+_GENERATION_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A split, and which rows of it have what."""
+
+    stream: AnswerStream
+    labelled_R: NDArray[np.bool_]
+    answered_R: NDArray[np.bool_]
+    fits_R: NDArray[np.bool_]
+    represented_R: NDArray[np.bool_]
+
+    @property
+    def usable_R(self) -> NDArray[np.bool_]:  # noqa: N802 - a shape suffix
+        return self.labelled_R & self.answered_R & self.fits_R & self.represented_R
+
+
+def gather_answers(
+    run: RunConfig,
+    cache: TeacherCache,
+    task: TaskSpec,
+    tokenizer: Any,
+    device: torch.device,
+    *,
+    workers: int = 0,
+) -> Material:
+    """Open both splits, tokenise them where that was not done before, and divide the rows by the protocol.
+
+    Raises:
+        CacheError: a split is missing, has no row that can be used, or lacks what the method reads.
+    """
+    check_signals(run, cache.manifest, cache.folder)
+    wording, answers = wording_of(cache.manifest, tokenizer), METHODS[run.method].answers
+    own = partial(_source, run=run, tokenizer=tokenizer, wording=wording, device=device)
+    train = own(Split(cache, "train", task), answers=answers)
+    report = own(Split(cache, "validation", task), answers=Answers.REFERENCE)
+    usable_R = train.usable_R
+    division = PROTOCOLS[run.protocol](train.stream.sequences.id_hashes, usable_R, run.seed, run.limit_train)
+    if not division.train_R.any():
+        raise CacheError(_nothing_left(cache, train))
+    reported = prompts_of(report.stream, run)
+    held = division.select_R
+    return Material(
+        train=replace(_keep(train.stream, division.train_R, run.batch_size), workers=workers),
+        select=reported if held is None else _keep(train.stream, held, _GENERATION_BATCH),
+        report=reported,
+        reports_aligner=run.distillation is not None and bool(report.represented_R.all()),
+        train_labels=np.array(train.stream.references, object)[division.train_R],
+        notes=tuple(_notes(run, train, report)),
+    )
+
+
+def stream_of_prompts(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) -> AnswerStream:
+    """The rows of one split that have a reference answer, to measure on.
+
+    Raises:
+        CacheError: there is none, or every prompt is too long.
+    """
+    wording = wording_of(split.cache.manifest, tokenizer)
+    source = _source(
+        split, run=run, tokenizer=tokenizer, wording=wording, answers=Answers.REFERENCE, device=device
+    )
+    return prompts_of(source.stream, run)
+
+
+def prompts_of(stream: AnswerStream, run: RunConfig) -> AnswerStream:
+    """The rows with a reference answer whose prompt is not too long.
+
+    Raises:
+        CacheError: there is none.
+    """
+    lengths_R = stream.sequences.prompts.lengths
+    rows_R = _labelled(stream) & (lengths_R > 0) & (lengths_R <= run.max_length)
+    if not rows_R.any():
+        raise CacheError(
+            f"{stream.split.cache.folder}: no row of the split {stream.split.name!r} has a reference answer "
+            f"and a prompt of at most {run.max_length} tokens, the longest has "
+            f"{int(lengths_R.max(initial=0))}; raise --max-length, or give another cache"
+        )
+    return _keep(stream, rows_R, _GENERATION_BATCH)
+
+
+def _source(
+    split: Split,
+    *,
+    run: RunConfig,
+    tokenizer: Any,
+    wording: Wording,
+    answers: Answers,
+    device: torch.device,
+) -> _Source:
+    sequences = sequences_of(split.cache, split.name, tokenizer, wording, answers)
+    everything_R = np.ones(split.num_rows, bool)
+    represented_R = split.taught() if run.distillation else everything_R
+    vocab_size = split.cache.manifest.teacher.vocab_size
+    matches = answers is Answers.TEACHER_TOKENS
+    stream = AnswerStream(
+        split=split,
+        sequences=sequences,
+        references=split.column("target_text").to_pylist(),
+        order=Order(
+            seed=run.seed,
+            batch_size=run.batch_size,
+            group_starts=split.group_starts,
+            kept_R=everything_R,
+            lengths_R=sequences.lengths,
+        ),
+        pad_id=tokenizer.pad_token_id,
+        device=device,
+        representations=(
+            representations_of(split, represented_R, run.distillation, run.seed) if run.distillation else None
+        ),
+        teacher_rows=TeacherRows(split=split, vocab_size=vocab_size or 0, device=device) if matches else None,
+    )
+    answered_R = (sequences.answers.lengths > 0) & (sequences.prompts.lengths > 0)
+    if matches:
+        answered_R &= (sequences.num_taught_R > 0) & _numpy(split.column("topk_ids").is_valid())
+    return _Source(stream, _labelled(stream), answered_R, sequences.lengths <= run.max_length, represented_R)
+
+
+def _labelled(stream: AnswerStream) -> NDArray[np.bool_]:
+    return np.array([one is not None for one in stream.references])
+
+
+def _numpy(array: Any) -> NDArray[np.bool_]:
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _keep(stream: AnswerStream, rows_R: NDArray[np.bool_], batch_size: int) -> AnswerStream:
+    return replace(stream, order=replace(stream.order, kept_R=rows_R, batch_size=batch_size))
+
+
+def _nothing_left(cache: TeacherCache, train: _Source) -> str:
+    longest = int(train.stream.sequences.lengths.max(initial=0))
+    counted = {
+        "with a reference answer": train.labelled_R,
+        "with an answer to learn": train.answered_R,
+        "with what the aligner reads": train.represented_R,
+        f"short enough (the longest has {longest} tokens)": train.fits_R,
+    }
+    counts = ", ".join(f"{int(rows_R.sum())} {what}" for what, rows_R in counted.items())
+    return (
+        f"{cache.folder}: {len(train.usable_R)} training rows, {counts}; wanted at least 2 with all; "
+        "raise --max-length, or give another cache"
+    )
+
+
+def _notes(run: RunConfig, train: _Source, report: _Source) -> Iterator[str]:
+    rest_R = train.labelled_R & train.answered_R
+    if long := int((rest_R & ~train.fits_R).sum()):
+        most = int(train.stream.sequences.lengths[rest_R].max())
+        yield (
+            f"{long} training rows of more than {run.max_length} tokens, prompt and answer, were left out, "
+            f"none was cut; the longest has {most}"
+        )
+    lengths_R = report.stream.sequences.prompts.lengths
+    if long := int((report.labelled_R & (lengths_R > run.max_length)).sum()):
+        most = int(lengths_R.max())
+        yield (
+            f"{long} reported rows with a prompt of more than {run.max_length} tokens were left out; "
+            f"the longest has {most}"
+        )
+    for name, source in (("training", train), ("reported", report)):
+        if unlabelled := int((~source.labelled_R).sum()):
+            yield f"{unlabelled} {name} rows without a reference answer were left out"
+    if unanswered := int((train.labelled_R & ~train.answered_R).sum()):
+        yield f"{unanswered} training rows without an answer of the teacher were left out"
+    if untaught := int((rest_R & train.fits_R & ~train.represented_R).sum()):
+        yield f"{untaught} training rows without a representation were left out"

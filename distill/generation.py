@@ -1,0 +1,132 @@
+"""What a student writes for the prompts of a stream: greedily, in batches, each to its own end.
+
+Letters: R rows kept by the stream, B batch, T tokens.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from distill.answer_stream import AnswerStream
+from distill.text_metrics import measure_texts
+from distill.writer import Writer
+from schemas.files import whole_file
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts in the order of the split.
+
+    Attributes:
+        rows: of the split, int64, (R,).
+        said: the text of each row.
+        finished_R: whether it came to its own end before --max-new-tokens.
+    """
+
+    rows: NDArray[np.int64]
+    said: list[str]
+    finished_R: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pen:
+    """How texts are written.
+
+    Attributes:
+        tokenizer: of the student.
+        max_new_tokens: of one text.
+    """
+
+    tokenizer: Any
+    max_new_tokens: int
+
+    @torch.no_grad()
+    def write(self, student: Writer, tokens: dict[str, Tensor]) -> tuple[list[str], list[bool]]:
+        """Go on with prompts, left-padded, (B, T), the most probable token each time.
+
+        Returns:
+            The texts, and which of them came to their own end.
+        """
+        from transformers import GenerationConfig
+
+        model = student.plain
+        ends = ends_of(model, self.tokenizer)
+        how = GenerationConfig(
+            max_new_tokens=self.max_new_tokens,
+            do_sample=False,
+            eos_token_id=sorted(ends) or None,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        written_BT = model.generate(**tokens, generation_config=how)[
+            :, tokens["input_ids"].shape[1] :
+        ].tolist()
+        texts = [self.tokenizer.decode(_until(ids, ends), skip_special_tokens=True) for ids in written_BT]
+        return texts, [not ends.isdisjoint(ids) for ids in written_BT]
+
+    def write_all(self, student: Writer, stream: AnswerStream) -> Texts:
+        """Texts for every row of a stream, in evaluation mode and in the precision of the context."""
+        student.eval()
+        rows: list[NDArray[np.int64]] = []
+        said: list[str] = []
+        finished: list[bool] = []
+        for rows_B, tokens in stream.prompts():
+            texts, ended = self.write(student, tokens)
+            rows.append(rows_B)
+            said += texts
+            finished += ended
+        places = np.concatenate(rows)
+        order = np.argsort(places)
+        return Texts(places[order], [said[place] for place in order], np.array(finished)[order])
+
+
+def ends_of(model: Any, tokenizer: Any) -> set[int]:
+    """Ids that end a text: those that the model names, and the tokenizer's."""
+    named = model.generation_config.eos_token_id
+    ends = set(named) if isinstance(named, list) else {named}
+    return {end for end in (*ends, tokenizer.eos_token_id) if end is not None}
+
+
+def _until(ids: Sequence[int], ends: Iterable[int]) -> list[int]:
+    end = next((place for place, one in enumerate(ids) if one in ends), len(ids))
+    return list(ids[:end])
+
+
+def references_of(stream: AnswerStream, rows: NDArray[np.int64]) -> list[str]:
+    """Right answers of some rows, which all have one."""
+    return [stream.references[row] or "" for row in rows.tolist()]
+
+
+def measured_texts(stream: AnswerStream, texts: Texts) -> dict[str, float]:
+    """Every metric of texts."""
+    return measure_texts(stream.split.task, texts.said, references_of(stream, texts.rows))
+
+
+def commonest(answers: Sequence[str]) -> str:
+    """The answer that stands most often; of equals the first by the alphabet."""
+    values, counts = np.unique(np.array(answers, object).astype(str), return_counts=True)
+    return str(values[counts.argmax()])
+
+
+def export_texts(path: Path, stream: AnswerStream, texts: Texts) -> None:
+    """Write what the student says for each row, in the order of the split."""
+    task, references = stream.split.task, references_of(stream, texts.rows)
+    right = [task.is_right(*pair) for pair in zip(texts.said, references, strict=True)]
+    table = pa.table(
+        {
+            "example_id": stream.split.example_ids(texts.rows),
+            "label": references,
+            "predicted": texts.said,
+            "right": right,
+            "finished": texts.finished_R,
+        }
+    )
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary)

@@ -1,0 +1,27 @@
+"""Both stages put a prompt and an answer into the same tokens, though neither may import the other."""
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from distill.wording import Wording, answer_ids
+from schemas.example import Example, Label
+from teacher_cache.teachers.local.prompts import PromptReader
+
+PROMPTS = ("What is 4 + 3?\nAnswer with the number alone.", " two  spaces ", "ä — 漢字")
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("system", [None, "Be brief."])
+def test_alike(fetched: Path, *, chat: bool, system: str | None) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(fetched / "models" / "smollm2-135m-instruct")
+    reader = PromptReader(tokenizer=tokenizer, chat=chat, system=system, scores=True)
+    for prompt in PROMPTS:
+        example = Example(
+            id="1", task="chain-sum", split="train", fields={"question": "?"}, label=Label(target_text="-7"),
+            prompt=prompt, answer_to_score="-7 it is",
+        )  # fmt: skip
+        read = reader.read(example)
+        assert Wording(chat, system).prompts(tokenizer, [prompt]) == [read.ids]
+        assert answer_ids(tokenizer, ["-7 it is"]) == [read.answer_ids]
