@@ -11,6 +11,7 @@ from schemas.console import progress, say
 from schemas.errors import CacheError
 from schemas.files import write_text
 from schemas.manifest import CacheManifest, write_manifest
+from schemas.shard import open_shard
 from teacher_cache.clock import Clock
 from teacher_cache.config import CacheConfig
 from teacher_cache.folder import CONFIG_NAME, check_files, check_same, started_cache
@@ -166,6 +167,14 @@ async def _ask(
     return loop.num_asked
 
 
+def _first_error(folder: Path, manifest: CacheManifest) -> str | None:
+    failed = next((file for file in manifest.files if file.errors), None)
+    if failed is None:
+        return None
+    with open_shard(folder, failed, manifest, verify=False) as shard:
+        return shard.read(columns=["error"]).column("error").drop_null()[0].as_py()
+
+
 def _summary(
     folder: Path,
     manifest: CacheManifest,
@@ -183,6 +192,7 @@ def _summary(
         "splits": manifest.request.splits,
         "taught": sum(file.taught for file in manifest.files),
         "errors": sum(file.errors for file in manifest.files),
+        "first_error": _first_error(folder, manifest),
         "asked": num_asked,
         "reused": num_reused,
         "shards": len(manifest.files),

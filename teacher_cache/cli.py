@@ -1,6 +1,7 @@
 """cache-teacher: ask a teacher once, keep all that it said."""
 
 import math
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -206,7 +207,10 @@ def _sentence(summary: dict[str, Any]) -> str:
     if summary.get("dry_run"):
         return _projected(summary)
     failed = (
-        f", {summary['errors']} rows failed (--retry-errors asks them again)" if summary["errors"] else ""
+        f", {summary['errors']} rows failed (--retry-errors asks them again), "
+        f"the first: {summary['first_error']}"
+        if summary["errors"]
+        else ""
     )
     return (
         f"{summary['folder']}: {summary['rows']} rows in {summary['shards']} shards, {summary['asked']} "
@@ -238,5 +242,6 @@ def _projected(summary: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Entry point of `cache-teacher`."""
+    """Entry point of `cache-teacher`; whoever ends a process politely is heard as Ctrl-C is."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     run_command(command)

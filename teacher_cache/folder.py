@@ -14,6 +14,7 @@ CONFIG_NAME, JOURNAL_NAME = "config.json", "journal"
 # What a process that was killed before its first manifest may leave.
 _FIRST_TRACES = {LOCK_NAME, JOURNAL_NAME, CONFIG_NAME, f".{CONFIG_NAME}.tmp", f".{MANIFEST_NAME}.tmp"}
 _SHOWN_DIFFERENCES = 3
+_OF_THE_EXAMPLES = ("request.prompts_digest", "request.source", "request.splits.")
 
 
 def started_cache(folder: Path, resume: Literal["auto", "never", "must"]) -> CacheManifest | None:
@@ -67,6 +68,8 @@ def check_same(folder: Path, wanted: CacheManifest, found: CacheManifest) -> Non
     )
     rest = len(different) - _SHOWN_DIFFERENCES
     more = f"; and {rest} more" if rest > 0 else ""
+    if all(name.startswith(_OF_THE_EXAMPLES) for name, *_ in different):
+        more += f"; --reuse {folder} copies the answers to questions that stayed the same"
     raise MismatchError(
         f"{folder} is another cache: {shown}{more}; run the same command as then, or give a new --out"
     )

@@ -236,6 +236,14 @@ def test_another_run_refuses_with_both_values(  # noqa: PLR0917 - fixtures and p
     assert shard_bytes(tmp_path / "cache") == before
 
 
+def test_other_examples_are_told_of_what_can_be_copied(prompts: Prompts, run: Run, tmp_path: Path) -> None:
+    run(prompts(40))
+    with pytest.raises(MismatchError, match=r"now; --reuse \S+ copies the answers to questions that stayed"):
+        run(prompts(41))
+    with pytest.raises(MismatchError, match=r"fast there, other now; run the same command as then"):
+        run(prompts(40), model="fast:other")
+
+
 def test_a_folder_that_holds_something_else_is_not_touched(
     prompts: Prompts, run: Run, tmp_path: Path
 ) -> None:

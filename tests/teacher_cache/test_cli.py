@@ -47,7 +47,8 @@ def test_rows_that_failed_are_status_3(
 
     code, _, err = say("--model", "fast:", "--prompts", prompts(10))
     assert code == 3
-    assert err.splitlines()[-1].endswith("1 rows failed (--retry-errors asks them again)")
+    told = "1 rows failed (--retry-errors asks them again), the first: the fast teacher was told to fail"
+    assert err.splitlines()[-1].endswith(told)
 
 
 def test_flags_win_over_the_file(

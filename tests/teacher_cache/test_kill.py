@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from schemas.manifest import read_manifest
 
 Prompts = Callable[..., Path]
@@ -67,15 +69,16 @@ def test_the_command_killed_and_resumed(
     assert shard_bytes(cut) == shard_bytes(whole)
 
 
-def test_ctrl_c_is_one_line_and_keeps_what_was_done(
-    prompts: Prompts, tmp_path: Path, command: Any, environment: Any
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_is_one_line_and_keeps_what_was_done(
+    prompts: Prompts, tmp_path: Path, command: Any, environment: Any, sent: signal.Signals
 ) -> None:
     file, out = prompts(ROWS), tmp_path / "cache"
     process = subprocess.Popen(
         command(file, out, *SHARDS), env=environment(FAST_DELAY="0.02"), stderr=subprocess.PIPE, text=True
     )
     wait_for(lambda: any(out.glob("*.parquet")))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=30)
 
     assert process.returncode == 130
