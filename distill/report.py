@@ -1,4 +1,4 @@
-"""Results beside each other: `python -m distill.report FOLDER...` prints one table a task."""
+"""Results beside each other: `python -m distill.report FOLDER...` prints one table a task and cache."""
 
 import math
 import sys
@@ -53,7 +53,9 @@ class Line:
 
 
 def find_results(folders: Iterable[Path]) -> dict[str, list[tuple[Path, RunResult]]]:
-    """Every finished run below some folders, by task, oldest name first.
+    """Every finished run below some folders, by task and cache, oldest name first.
+
+    Runs of two caches have other rows, so they stand in two tables.
 
     Raises:
         ResultError: there is none, or one cannot be read.
@@ -64,7 +66,8 @@ def find_results(folders: Iterable[Path]) -> dict[str, list[tuple[Path, RunResul
     found: dict[str, list[tuple[Path, RunResult]]] = {}
     for path in paths:
         result = read_result(path)
-        found.setdefault(result.config["task"], []).append((path, result))
+        origin = f"{result.config['task']}, {result.cache.name} ({result.cache.digest[:8]})"
+        found.setdefault(origin, []).append((path, result))
     return found
 
 
@@ -131,8 +134,8 @@ def difference(line: Line, base: Line | None, metric: str, rows: int) -> str:
     return f"{gap:+.3f}{' (noise)' if noise else ''}"
 
 
-def show(task: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
-    """Print the table of one task: drawn on a terminal, plain otherwise."""
+def show(origin: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
+    """Print the table of one cache: drawn on a terminal, plain otherwise."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -141,7 +144,7 @@ def show(task: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
     metric, num_rows = str(runs[0][1].selection["metric"]), runs[0][1].num_rows["report"]
     base = next((line for line in rows if line.name.startswith(_STUDENT_NAMES["undistilled"])), None)
     box = SIMPLE if sys.stdout.isatty() else None
-    table = Table(title=f"{task}, {num_rows} reported rows", box=box)
+    table = Table(title=f"{origin}: {num_rows} reported rows", box=box)
     for title in ("", metric, "to undistilled", "macro-F1", "seconds", "folder"):
         table.add_column(title, justify="left" if title in ("", "folder") else "right", overflow="fold")
     for line in rows:
@@ -163,15 +166,15 @@ def show(task: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
 
 
 def report(folders: Sequence[Path]) -> None:
-    """Print one table a task for every run below the folders."""
-    for task, runs in find_results(folders).items():
-        show(task, runs)
+    """Print one table a task and cache for every run below the folders."""
+    for origin, runs in find_results(folders).items():
+        show(origin, runs)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folders", type=click.Path(path_type=Path), nargs=-1)
 def command(folders: tuple[Path, ...]) -> None:
-    """Print one table a task for every finished run below FOLDERS (data/results where none is given)."""
+    """Print one table a task and cache for each finished run below FOLDERS (data/results for none)."""
     report(folders or (Path("data/results"),))
 
 

@@ -59,6 +59,20 @@ def test_table_sets_every_run_beside_the_undistilled(
     assert "\x1b" not in printed
 
 
+def test_runs_of_two_caches_stand_in_two_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain, other = result(0.8, method="undistilled"), result(0.9, method="armada")
+    elsewhere = other.model_copy(update={"cache": other.cache.model_copy(update={"name": "speech"})})
+    for name, one in {"plain": plain, "elsewhere": elsewhere}.items():
+        (tmp_path / name).mkdir()
+        write_result(tmp_path / name, one)
+    report([tmp_path])
+
+    printed = capsys.readouterr().out
+    assert "movie-sentiment, cache (d)" in printed
+    assert "movie-sentiment, speech (d)" in printed
+    assert "+0.100" not in printed
+
+
 def test_noise_is_a_standard_error() -> None:
     assert standard_error(0.5, 100) == pytest.approx(0.05)
     base = Line("undistilled", {"accuracy": 0.5})
