@@ -14,6 +14,7 @@ NAMES = (
     "caching",
     "codecs",
     "diffusion",
+    "distillation",
     "kills",
     "orthogonal",
     "reading",
