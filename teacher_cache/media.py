@@ -27,6 +27,8 @@ UNDECODABLE = "data:undecodable,"
 MAX_PIXELS = 64_000_000
 # Of what Pillow reads, those that decode by themselves: for EPS it would start Ghostscript.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# In these formats mode I means 16 bits, of which 65535 is white; a TIFF may mean anything.
+_GREY_OF_16_BITS = ("PNG", "PPM")
 # Pillow's warning can be caught only by changing filters that all threads share.
 _OPENING = threading.Lock()
 
@@ -131,6 +133,16 @@ def _short(path: str) -> str:
     return path.partition("?")[0][:200] if is_remote(path) else path[:200]
 
 
+def _of_8_bits(path: str, image: "Image", kind: str | None) -> "Image":
+    # Pillow cuts off what is above 255 when it converts these.
+    if not (image.mode.startswith("I;16") or (image.mode == "I" and kind in _GREY_OF_16_BITS)):
+        raise MediaError(
+            f"{_short(path)} has 32 bits a pixel (mode {image.mode}), whose range is not known; "
+            "save it with 8 or 16"
+        )
+    return image.convert("I").point([value >> 8 for value in range(1 << 16)], "L").convert("RGB")
+
+
 def _opened(path: str, data: bytes) -> tuple["Image", str]:
     from PIL import Image, ImageOps
 
@@ -141,9 +153,13 @@ def _opened(path: str, data: bytes) -> tuple["Image", str]:
         if image.width * image.height <= MAX_PIXELS:
             # What a telephone takes is a JPEG with a second picture behind it; nobody knows its own name.
             mime_type = "image/jpeg" if image.format == "MPO" else image.get_format_mimetype() or "image/*"
+            if image.mode.startswith("I") or image.mode == "F":
+                return _of_8_bits(path, ImageOps.exif_transpose(image), image.format), mime_type
             # A palette with transparency goes to RGB by way of RGBA, or Pillow warns.
             through = image.convert("RGBA") if "transparency" in image.info else image
             return ImageOps.exif_transpose(through).convert("RGB"), mime_type
+    except MediaError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pass
     # Pillow's decoders raise whatever they stumble over: struct.error, SyntaxError, IndexError and more.

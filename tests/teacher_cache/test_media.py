@@ -72,6 +72,35 @@ def test_other_modes_become_rgb(folder: Path, mode: str) -> None:
     assert MediaSource(folder).load_image(media_of(MediaSource(folder), "a")).mode == "RGB"
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_grey_of_16_bits_keeps_its_shades(folder: Path, kind: str) -> None:
+    data = io.BytesIO()
+    grey = Image.new("I;16", (3, 1))
+    for place, value in enumerate((0, 40000, 65535)):
+        grey.putpixel((place, 0), value)
+    grey.save(data, kind)
+    (folder / "a").write_bytes(data.getvalue())
+    image = MediaSource(folder).load_image(media_of(MediaSource(folder), "a"))
+
+    assert [image.getpixel((place, 0)) for place in range(3)] == [(0,) * 3, (156,) * 3, (255,) * 3]
+
+
+def test_grey_of_16_bits_is_turned_too(folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("I;16", (6, 4)).save(folder / "a.png", exif=exif)
+
+    assert MediaSource(folder).load_image(media_of(MediaSource(folder), "a.png")).size == (4, 6)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_32_bits_have_no_known_range(folder: Path, mode: str) -> None:
+    Image.new(mode, (6, 4)).save(folder / "a.tiff")
+
+    with pytest.raises(MediaError, match=rf"^a.tiff has 32 bits a pixel \(mode {mode}\), .* with 8 or 16$"):
+        MediaSource(folder).load_image(media_of(MediaSource(folder), "a.tiff"))
+
+
 @pytest.mark.parametrize("mode", ["P", "L", "RGB"])
 def test_transparency_is_left_out(folder: Path, mode: str) -> None:
     transparent = {"P": b"\x00\x80", "L": 255, "RGB": (255, 0, 0)}[mode]
