@@ -34,7 +34,7 @@ class Wording:
         texts = [
             self._rendered(tokenizer, prompt) if self.chat else self._plain(prompt) for prompt in prompts
         ]
-        return _ids(tokenizer, texts, special=not self.chat)
+        return _ids(tokenizer, texts, special=not self.chat, plain=not self.chat)
 
     def _plain(self, prompt: str) -> str:
         return prompt if self.system is None else f"{self.system}\n\n{prompt}"
@@ -66,12 +66,17 @@ def wording_of(manifest: CacheManifest, tokenizer: Any) -> Wording:
 
 def answer_ids(tokenizer: Any, answers: Sequence[str]) -> list[list[int]]:
     """Tokens of some answers, without special ones."""
-    return _ids(tokenizer, answers, special=False)
+    return _ids(tokenizer, answers, special=False, plain=True)
 
 
-def _ids(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[list[int]]:
+def _ids(tokenizer: Any, texts: Sequence[str], *, special: bool, plain: bool) -> list[list[int]]:
     if not texts:
         return []
-    return tokenizer(list(texts), add_special_tokens=special, return_attention_mask=False, verbose=False)[
-        "input_ids"
-    ]
+    # Plain: what spells a special token is text, as for the teacher.
+    return tokenizer(
+        list(texts),
+        add_special_tokens=special,
+        split_special_tokens=plain,
+        return_attention_mask=False,
+        verbose=False,
+    )["input_ids"]

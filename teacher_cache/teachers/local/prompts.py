@@ -1,6 +1,7 @@
 """From an example to the tokens that a local model reads, or to the reason why it reads none."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from schemas.example import Example, Message
@@ -41,6 +42,10 @@ class PromptReader:
     answer would. The answer's tokens are its own: no special token is put before it, and no end of turn
     after it, since an answer that was cut short has none.
 
+    What a row says is text for the model, never a control token. Without a chat template, text that spells a
+    special token is made into tokens like any other. In a rendered conversation the template's own marks
+    could not be told from the row's, so there a row that spells one is refused, as is one with pictures.
+
     Attributes:
         tokenizer: of the model.
         processor: of a model that sees; None of others.
@@ -60,6 +65,14 @@ class PromptReader:
     room: int = 0
     context: int | None = None
     media: MediaSource | None = None
+    _special: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Learn which texts are special tokens."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        special = {token.content for token in added if token.special} | set(self.tokenizer.all_special_tokens)
+        special.add(getattr(self.processor, "image_token", ""))
+        object.__setattr__(self, "_special", tuple(sorted(special - {""})))
 
     def read(self, example: Example) -> Prompt:
         """Read an example.
@@ -67,6 +80,8 @@ class PromptReader:
         Raises:
             PromptError: there is nothing to read, too much of it, or a picture that cannot be seen.
         """
+        if not (example.messages or example.media or (example.prompt or "").strip()):
+            raise PromptError("the prompt is empty")
         images = self._images(example)
         text = self._rendered(example) if self.chat else self._plain(example)
         ids = self._tokens(text, images)
@@ -92,6 +107,8 @@ class PromptReader:
         turns = example.messages or (Message("user", example.prompt or "", len(example.media)),)
         if self.system is not None and turns[0].role != "system":
             turns = (Message("system", self.system), *turns)
+        for turn in turns:
+            self._check_plain(f"the {turn.role}'s message", turn.content)
         writer = self.tokenizer if self.processor is None else self.processor
         try:
             return writer.apply_chat_template(
@@ -109,25 +126,41 @@ class PromptReader:
     def _plain(self, example: Example) -> str:
         if example.messages:
             raise PromptError("a conversation needs a chat template, and this model is asked without one")
+        system = f"{self.system}\n\n" if self.system is not None else ""
+        if example.media:
+            self._check_plain("the prompt", system + (example.prompt or ""))
         marks = getattr(self.processor, "image_token", "") * len(example.media)
-        return (f"{self.system}\n\n" if self.system is not None else "") + marks + (example.prompt or "")
+        return system + marks + (example.prompt or "")
+
+    def _check_plain(self, whose: str, text: str) -> None:
+        if spelled := self._spelled(text):
+            raise PromptError(_refusal(whose, spelled))
+
+    def _spelled(self, text: str) -> list[str]:
+        return [token for token in self._special if token in text]
 
     def _tokens(self, text: str, images: list["Image"]) -> list[int]:
         # A template writes the special tokens itself.
         special = not self.chat
         if not images:
-            return self._ids(text, special=special) if text.strip() else []
+            return self._ids(text, special=special, plain=special) if text.strip() else []
         try:
             return self.processor(text=[text], images=[images], add_special_tokens=special)["input_ids"][0]
         except Exception as error:  # noqa: BLE001 - each model's processor has checks and errors of its own
             raise PromptError(f"the model's processor refuses this example: {one_line(error)}") from None
 
-    def _ids(self, text: str, *, special: bool) -> list[int]:
+    def _ids(self, text: str, *, special: bool, plain: bool) -> list[int]:
         # Not verbose: a text that is too long is said in its row, not on the terminal.
-        return self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+        how = {"split_special_tokens": plain, "verbose": False}
+        if plain and (spelled := self._spelled(text)):
+            # A vocabulary of whole pieces may have the special token among them.
+            ids = self.tokenizer(text, add_special_tokens=False, **how)["input_ids"]
+            if set(ids) & set(self.tokenizer.convert_tokens_to_ids(spelled)):
+                raise PromptError(_refusal("the text", spelled))
+        return self.tokenizer(text, add_special_tokens=special, **how)["input_ids"]
 
     def _answer(self, example: Example) -> list[int]:
-        ids = self._ids(example.answer_to_score or "", special=False)
+        ids = self._ids(example.answer_to_score or "", special=False, plain=True)
         if not ids:
             raise PromptError("there is no answer to score")
         return ids
@@ -152,6 +185,10 @@ class PromptReader:
         raise PromptError(
             f"the prompt has {num_prompt} tokens{beside}; the model's context is {self.context} in all"
         )
+
+
+def _refusal(whose: str, spelled: Sequence[str]) -> str:
+    return f"{whose} spells {spelled[0]}, which this model would take for its special token; take it out"
 
 
 def one_line(error: Exception) -> str:

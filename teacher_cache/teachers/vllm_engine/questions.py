@@ -21,8 +21,11 @@ class VllmPromptReader(PromptReader):
 
     __slots__ = ()
 
-    def _tokens(self, text: str, images: list[Any]) -> list[int]:  # noqa: ARG002 - as it is called
-        return self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"] if text.strip() else []
+    def _tokens(self, text: str, images: list[Any]) -> list[int]:
+        if not text.strip():
+            return []
+        # The marks of pictures are special tokens.
+        return self._ids(text, special=not self.chat, plain=not (self.chat or images))
 
 
 @dataclass(frozen=True, kw_only=True)
