@@ -6,13 +6,13 @@ standard library, not by polars, because only that knows the line of each row.
 """
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import SourceError
 from schemas.tasks import TaskSpec
+from teacher_cache.readers.json_text import read_json
 from teacher_cache.readers.labels import label_of_text
 from teacher_cache.readers.lines import read_lines
 from teacher_cache.readers.prompt_row import PromptRow, checked
@@ -105,6 +105,6 @@ def _row(path: Path, place: str, cells: dict[str, str], task_of: TaskOf) -> Prom
 
 def _json(where: str, column: str, text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{where}: {column}: no JSON: {error}; mend the row") from None
+        return read_json(text)
+    except ValueError as error:
+        raise SourceError(f"{where}: {column}: {error}; mend the row") from None

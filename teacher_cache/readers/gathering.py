@@ -1,5 +1,6 @@
 """Rows of a file of any format to the examples of one task, checked as they come."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from teacher_cache.readers.labels import parse_label
 from teacher_cache.readers.media_items import MediaReader
 from teacher_cache.readers.prompt_row import PromptRow
 from teacher_cache.readers.reading import Reading
+
+# With the separators of lines and paragraphs: an id is a name in one line of a report.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +73,10 @@ class Gathering:
         identifier = f"row-{self.num_rows + 1:06d}" if row.example_id is None else row.example_id
         if not identifier.strip():
             raise SourceError(f"{where}: the example_id is blank; give each row its own")
+        if _CONTROL.search(identifier):
+            raise SourceError(
+                f"{where}: the example_id {identifier[:40]!r} has a control character; take it out"
+            )
         if (first := self._places.setdefault(identifier, place)) != place:
             raise SourceError(f"{where}: example_id {identifier} stands in {first} too; give each its own")
         if row.prompt is None and not (row.fields or row.messages or row.media):
@@ -76,7 +84,9 @@ class Gathering:
                 f"{where}: neither fields nor prompt nor messages, so there is nothing to ask; add one"
             )
         try:
-            self._examples.append(_example(identifier, row, task, self.media))
+            example = _example(identifier, row, task, self.media)
+            _check_texts(example)
+            self._examples.append(example)
         except ValueError as error:
             raise SourceError(f"{where}: {error}") from None
 
@@ -113,6 +123,13 @@ def _example(identifier: str, row: PromptRow, task: TaskSpec, media: MediaReader
         prompt=talk.messages[0].content if talk is not None and alone else prompt,
         messages=() if talk is None or alone else talk.messages,
     )
+
+
+def _check_texts(example: Example) -> None:
+    turns = [turn.content for turn in example.messages]
+    texts = [*example.fields, *example.fields.values(), example.prompt, example.label.target_text, *turns]
+    if any("\0" in text for text in texts if text):
+        raise ValueError("a NUL character, which no text has; take it out")
 
 
 def _conversation(row: PromptRow, media: MediaReader, attached: tuple[Media, ...]) -> Conversation | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from schemas.errors import SourceError
 from teacher_cache.readers.delimited import delimited_rows
 from teacher_cache.readers.gathering import Gathering
+from teacher_cache.readers.json_text import goes_on
 from teacher_cache.readers.jsonl import own_row
 from teacher_cache.readers.lines import open_source, read_lines
 from teacher_cache.readers.media_items import MediaReader
@@ -72,13 +73,24 @@ def _read_lines_of_json(path: Path, gathering: Gathering, settings: Mapping[str,
     }
     read: Callable[[str, str], PromptRow] | None = None
     for number, text in _written(path):
-        read = read or kinds[_kind(text)]
+        if read is None:
+            _check_one_object(f"{path}, line {number}", text.strip())
+            read = kinds[_kind(text)]
         gathering.add(f"line {number}", read(f"{path}, line {number}", text))
     return gathering.done(*batch.notices())
 
 
 def _written(path: Path) -> Iterable[tuple[int, str]]:
     return ((number, text) for number, text in read_lines(path) if text.strip())
+
+
+def _check_one_object(where: str, first_line: str) -> None:
+    if first_line.startswith("["):
+        raise SourceError(f"{where}: an array begins; write JSON lines, one object a line")
+    if goes_on(first_line):
+        raise SourceError(
+            f"{where}: the object does not end in its line; write JSON lines, one object a line"
+        )
 
 
 def _kind(first_line: str) -> str:

@@ -1,6 +1,5 @@
 """Rows of Arrow batches, for Parquet files and saved Hugging Face datasets."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,6 +10,7 @@ import pyarrow as pa
 from schemas.errors import SourceError
 from schemas.example import Media
 from teacher_cache.readers.columns import Columns, is_list
+from teacher_cache.readers.json_text import read_json
 from teacher_cache.readers.labels import RawLabel
 from teacher_cache.readers.media_items import MediaReader
 from teacher_cache.readers.prompt_row import PromptRow, checked
@@ -102,9 +102,9 @@ def _messages(where: str, given: Any) -> Any:
     if not isinstance(given, str):
         return _without_nulls(given)
     try:
-        return json.loads(given)
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{where}: messages: no JSON: {error}; mend the row") from None
+        return read_json(given)
+    except ValueError as error:
+        raise SourceError(f"{where}: messages: {error}; mend the row") from None
 
 
 def _without_nulls(value: Any) -> Any:

@@ -111,7 +111,7 @@ def test_a_repaired_picture_is_asked_alone_with_reuse(run_with_eyes: Run, tmp_pa
 
 
 def test_conversations_and_any_text_stand_in_the_shard_as_they_were_given(run: Run, tmp_path: Path) -> None:
-    words = 'a\0b "quoted" \u2028 \U0001f600 \r\n\t'
+    words = 'a \x1b b "quoted" \u2028 \U0001f600 \r\n\t'
     turns = [{"role": "system", "content": "S"}, {"role": "user", "content": words}]
     prompts = tmp_path / "prompts.jsonl"
     lines = [{"id": "one", "messages": turns[1:]}, {"id": "two", "messages": turns}]

@@ -137,7 +137,25 @@ def test_pictures_beside_the_messages_stand_where_a_part_says(read: Read) -> Non
         ({"messages": [{"role": "system", "content": "x"}, REPLY]}, r"no message of the user stands last"),
         ({"messages": [REPLY]}, r"no message of the user stands last"),
         ({"messages": [{"role": "user", "content": " "}]}, r"the last message of the user is blank"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, r"messages.0.role: Input should be 'system'"),
+        ({"messages": [{"role": "judge", "content": "x"}]}, r"messages.0.role: Input should be 'system'"),
+        (
+            {"messages": [ASK, {"role": "tool", "content": "x"}]},
+            r"messages.1: tool calls are not supported; mend",
+        ),
+        (
+            {"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}, ASK]},
+            r"messages.1: tool calls are not supported; mend the line",
+        ),
+        ({"messages": [1]}, r"messages.0: Input should be an object; mend the line"),
+        (
+            '{"messages": [], "messages": []}',
+            r"Invalid JSON: the key 'messages' stands twice in one object; mend",
+        ),
+        ({"messages": [{"role": "user", "content": "a\0"}]}, r"a NUL character, which no text has"),
+        (
+            {"messages": [{"role": "system", "content": "a\0"}, ASK]},
+            r"a NUL character, which no text has; take it out",
+        ),
         ({"messages": [{"role": "user"}]}, r"messages.0.content: Field required"),
         (
             {"messages": [{"role": "user", "content": 1}]},

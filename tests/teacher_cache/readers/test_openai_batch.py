@@ -93,6 +93,13 @@ def test_other_parameters_are_refused(read: Read, body: dict[str, Any], message:
             line("b", messages=[*ASK, {"role": "assistant", "content": "4"}]),
             r"a message of the assistant stands",
         ),
+        (
+            '{"custom_id": "b", "custom_id": "c"}',
+            r"Invalid JSON: the key 'custom_id' stands twice in one object",
+        ),
+        (line("b", messages=[{"role": "tool", "content": "4"}]), r"messages.0: tool calls are not supported"),
+        (line("b\n", prompt="x"), r"the example_id 'b\\n' has a control character"),
+        (line("b", prompt="x\0"), r"a NUL character, which no text has"),
         (line("a", messages=ASK), r"example_id a stands in line 1 too"),
         ({"custom_id": "b"}, r"body: Field required"),
         ({"body": {"messages": ASK}}, r"custom_id: Field required"),

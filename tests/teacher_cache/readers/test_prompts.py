@@ -1,6 +1,7 @@
 """Which format a file of prompts is."""
 
 import gzip
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -48,6 +49,28 @@ def test_parquet_is_known_by_its_first_bytes(read: Read, name: str) -> None:
 def test_what_is_no_format_is_refused(read: Read, name: str, content: str | bytes, message: str) -> None:
     with pytest.raises(SourceError, match=message) as raised:
         read(name, content)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            json.dumps(json.loads(LINE), indent=2),
+            r"p.json, line 1: the object does not end in its line; write",
+        ),
+        ('{"example_id": "a",\n "prompt": "?"}', r"p.json, line 1: the object does not end in its line"),
+        (
+            "\n{\n}",
+            r"p.json, line 2: the object does not end in its line; write JSON lines, one object a line",
+        ),
+        (f"[{LINE}]", r"p.json, line 1: an array begins; write JSON lines, one object a line"),
+        ("[\n{}\n]", r"p.json, line 1: an array begins"),
+    ],
+)
+def test_json_that_is_no_lines(read: Read, content: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message) as raised:
+        read("p.json", content)
     assert "\n" not in str(raised.value)
 
 
