@@ -80,7 +80,9 @@ def fill(template: str | None, task: TaskSpec, example: Example) -> str:
         return task.prompt(example)
     try:
         return template.format_map(example.fields)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError):
+        wanted = ", ".join(f"{{{name}}}" for name in example.fields) or "no fields"
         raise SourceError(
-            f"example {example.id}: --template {template!r} cannot be filled: {error!r}"
+            f"example {example.id}: --template {template!r} cannot be filled: the row has {wanted}; "
+            "name fields that every row has"
         ) from None

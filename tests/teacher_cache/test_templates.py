@@ -74,5 +74,7 @@ def test_of_pictures_the_same_may_be_asked() -> None:
 
 @pytest.mark.parametrize("template", ["{review}", "{0}", "{}"])
 def test_a_row_that_lacks_a_field_is_named(template: str) -> None:
-    with pytest.raises(SourceError, match=r"example a: --template .* cannot be filled"):
+    with pytest.raises(
+        SourceError, match=r"example a: --template .* cannot be filled: the row has {text}; name"
+    ):
         fill(template, FREE, ROW)
