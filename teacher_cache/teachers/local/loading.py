@@ -1,6 +1,6 @@
 """Loading a local model whole, or saying in one line why not."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -51,10 +51,15 @@ def load_model(
 
     logging.disable_progress_bar()
     settings: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
-    with _as_teacher_error(folder, device):
+    with _as_teacher_error(folder, device), _without_report():
         tokenizer, processor = _tokenizer(folder, kind, settings)
         model, report = getattr(transformers, _CLASSES[kind]).from_pretrained(
-            folder.path, dtype=dtype, use_safetensors=True, output_loading_info=True, **settings
+            folder.path,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **settings,
         )
         _check_whole(folder, report)
         model = model.to(device).eval().requires_grad_(requires_grad=False)
@@ -87,12 +92,34 @@ def _tokenizer(folder: ModelFolder, kind: Kind, settings: dict[str, Any]) -> tup
 
 def _check_whole(folder: ModelFolder, report: dict[str, Any]) -> None:
     # Sentence encoders are often published without the pooler that BERT's class has; its output is not read.
-    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
-    if wrong := [*missing, *sorted(map(str, report["mismatched_keys"]))]:
+    for name, found, wanted in sorted(report["mismatched_keys"]):
         raise TeacherError(
-            f"{folder.path}: its weights lack {wrong[0]} and {len(wrong) - 1} more that the model needs; "
+            f"{folder.path}: {name} is {_size(found)} in its weights and {_size(wanted)} by its config.json; "
+            "give a folder whose two agree"
+        )
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise TeacherError(
+            f"{folder.path}: its weights lack {missing[0]} and {len(missing) - 1} more that the model needs; "
             "give a folder that has them all"
         )
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+@contextmanager
+def _without_report() -> Generator[None]:
+    # What transformers prints of missing weights on many lines is said in one by `_check_whole`.
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -287,3 +287,14 @@ def test_bfloat16_is_loaded_as_such(causal: Path, ask: Ask, rows: Rows) -> None:
     assert exact is not None
     assert rounded is not None
     assert 1e-4 < abs(exact.astype(float) - rounded).max() < 0.5
+
+
+def test_a_vocabulary_of_another_size_is_one_line(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    edit(copy / "config.json", vocab_size=300)
+    with pytest.raises(TeacherError) as caught:
+        asyncio.run(enter(teacher(copy)))
+    assert "lm_head.weight is 262 x 32 in its weights and 300 x 32 by its config.json; give" in str(
+        caught.value
+    )
+    assert "\n" not in str(caught.value)
+    assert "REPORT" not in "".join(capfd.readouterr())
