@@ -17,7 +17,9 @@ def read_json(text: str) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         # The library counts lines of its own, which are not those of the file.
-        raise ValueError(f"Invalid JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}") from None
+        raise ValueError(
+            f"Invalid JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
+        ) from None
     except UnicodeEncodeError:
         raise ValueError(
             "Invalid JSON: half of a surrogate pair (\\ud800 to \\udfff), which no text has"
