@@ -172,3 +172,13 @@ def test_the_identity_knows_the_processor(seeing: Path) -> None:
     assert (identity.modality, identity.repr_dim, identity.vocab_size) == ("image", 32, 262)
     assert {"config", "tokenizer", "processor", "chat_template"} <= set(identity.hashes)
     assert "pillow" in identity.versions
+
+
+@pytest.mark.parametrize("chat", ["true", "false"])
+def test_a_text_cannot_bring_the_mark_of_a_picture(
+    seeing: Path, ask: Ask, pictures: MediaSource, seen: Callable[..., Example], chat: str
+) -> None:
+    (answer,) = ask(seeing, [seen("What <image>?", "red")], "repr", media=pictures, options={"chat": chat})
+
+    assert answer.repr is None
+    assert "spells <image>, which this model would take for its special token" in str(answer.error)
