@@ -66,9 +66,11 @@ def test_tokens_need_the_teachers_own_tokenizer(
 
     other = tmp_path / "other"
     shutil.copytree(model, other, ignore=shutil.ignore_patterns("*.safetensors"))
-    (other / "tokenizer_config.json").write_text(
-        json.dumps(json.loads((other / "tokenizer_config.json").read_text()) | {"model_max_length": 7})
-    )
+    tokenizer = json.loads((other / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    one, two = list(vocabulary)[-2:]
+    vocabulary[one], vocabulary[two] = vocabulary[two], vocabulary[one]
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer))
     given = ("export", ask(), "--format", "distillkit", "--out", tmp_path / "x")
 
     assert "give the teacher's tokenizer with --tokenizer DIR" in refused(*given, status=2)
