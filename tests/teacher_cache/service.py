@@ -59,6 +59,8 @@ class FaultyService:
         retry_after: seconds, as the header of 429 says them.
         script: faults of the next requests, in order.
         key_lasts: requests after which the key is refused.
+        redirects_to: where requests are sent on to; empty answers them.
+        redirects_by: its status.
     """
 
     vllm: bool = False
@@ -70,6 +72,8 @@ class FaultyService:
     retry_after: str = "0.05"
     script: list[str] = field(default_factory=list)
     key_lasts: int | None = None
+    redirects_to: str = ""
+    redirects_by: int = 307
     asked: list[Asked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -133,6 +137,8 @@ class FaultyService:
             await _misbehave(fault, writer, self.retry_after)
             self._check(asked)
             answer = _spoilt(fault, self._answer(asked))
+            if fault.startswith("echo-"):
+                answer["choices"][0] |= _echo(fault, asked.headers["authorization"].removeprefix("Bearer "))
             body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         except RefusedError as refused:
             status, headers, body = refused.status, refused.headers, json.dumps(refused.body).encode()
@@ -167,6 +173,8 @@ class FaultyService:
                 )
         if asked.body and asked.body["model"] != MODEL:
             raise RefusedError(404, f"The model {asked.body['model']} does not exist", code="model_not_found")
+        if self.redirects_to and asked.body:
+            raise RefusedError(self.redirects_by, "", headers={"location": self.redirects_to})
         if len(_prompt_of(asked.body)) > CONTEXT:
             raise RefusedError(400, f"maximum context length is {CONTEXT}", code="context_length_exceeded")
 
@@ -323,6 +331,10 @@ def _spoilt(fault: str, answer: Any) -> Any:
     """Faults of an answer that is whole."""
     choice = answer.get("choices", [{}])[0] if isinstance(answer, dict) else {}
     changes: dict[str, Callable[[], Any]] = {
+        "alias": lambda: answer | {"model": "macaw"},
+        "big": lambda: answer | {"padding": "x" * 300_000},
+        "float-usage": lambda: answer | {"usage": {"prompt_tokens": 11.0, "completion_tokens": 2.0}},
+        "odd-usage": lambda: answer | {"usage": {"prompt_tokens": "11", "completion_tokens": 2**31}},
         "few": lambda: answer | {"choices": answer["choices"][:-1] or answer["choices"]},
         "none": lambda: answer | {"choices": []},
         "many": lambda: answer | {"choices": answer["choices"] * 2},
@@ -339,6 +351,14 @@ def _spoilt(fault: str, answer: Any) -> Any:
         "other": lambda: answer | _of_another_request(answer),
     }
     return changes[fault]() if fault in changes else answer
+
+
+def _echo(fault: str, key: str) -> dict[str, Any]:
+    return {
+        "echo-reason": {"finish_reason": f"stop {key}"},
+        "echo-refusal": {"message": {"refusal": f"no, {key}"}},
+        "echo-text": {"message": {"content": f"it is {key}."}},
+    }[fault]
 
 
 def _of_another_request(answer: Any) -> Any:

@@ -1,5 +1,6 @@
 """Where a service is, and the key to it, which nothing that is written or said may show."""
 
+import base64
 import ipaddress
 import os
 import re
@@ -14,6 +15,11 @@ _OPENAI_URL = f"https://{OPENAI_HOST}/v1"
 _HIDDEN = "[key]"
 # So many characters of a key give something of it away; fewer stand in ordinary words.
 _TELLING = 6
+# Where something is left out of a key, its end alone tells as much.
+_TELLING_END = 4
+_LEFT_OUT = re.compile(r"([\w-]*)(?:\.{2,}|…|[*•]+)([\w-]*)")
+# Shorter keys, such as EMPTY, are words that a text may well have.
+_SHORTEST_IN_TEXTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +121,29 @@ class Key:
         text = re.sub(r"[^\s:]*\*{3,}[^\s.,;]*", _HIDDEN, text)
         if len(self.value) < _TELLING:
             return re.sub(rf"(?<!\w){re.escape(self.value)}(?!\w)", _HIDDEN, text) if self.value else text
-        starts = range(len(self.value) - _TELLING + 1)
-        parts = "|".join(sorted({re.escape(self.value[start : start + _TELLING]) for start in starts}))
+        text = _LEFT_OUT.sub(self._without_ends, text)
+        parts = "|".join(sorted(map(re.escape, self._parts())))
         shown = {match.start(1) for match in re.finditer(f"(?=({parts}))", text)}
         marked = "".join(
             "\0" if any(start in shown for start in range(place - _TELLING + 1, place + 1)) else character
             for place, character in enumerate(text)
         )
         return re.sub(r"\S*\0+\S*", _HIDDEN, marked)
+
+    def scrub_text(self, text: str) -> str:
+        """Take the whole key out of a text that a model wrote, and leave all else as it is."""
+        return text.replace(self.value, "***") if len(self.value) >= _SHORTEST_IN_TEXTS else text
+
+    def _without_ends(self, match: re.Match[str]) -> str:
+        first, last = match.groups()
+        is_first = len(first) >= _TELLING_END and self.value.startswith(first)
+        is_last = len(last) >= _TELLING_END and self.value.endswith(last)
+        return _HIDDEN if is_first or is_last else match.group()
+
+    def _parts(self) -> set[str]:
+        """Parts of the telling length of the key, and of its base64 wherever it begins in what is coded."""
+        coded = [base64.b64encode(b"\0" * shift + self.value.encode()).decode() for shift in range(3)]
+        # The characters at both ends also depend on what stands beside the key.
+        whole = [self.value, *(text.rstrip("=")[2 * shift : -1] for shift, text in enumerate(coded))]
+        whole += [text.translate(str.maketrans("+/", "-_")) for text in whole[1:]]
+        return {text[start : start + _TELLING] for text in whole for start in range(len(text) - _TELLING + 1)}

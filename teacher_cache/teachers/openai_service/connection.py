@@ -34,24 +34,27 @@ class Connection:
         address: of the service.
         service: limits, retries and timeout.
         concurrency: requests in flight.
+        most_bytes: of an answer.
 
     Attributes:
+        key: to the service.
         dialect: what was learnt about the service.
         num_retries: requests that were sent again.
 
     Raises:
-        TeacherError: the environment has no key.
+        TeacherError: the environment has no key, or a proxy or certificates that cannot be used.
     """
 
-    def __init__(self, address: Address, service: Service, concurrency: int) -> None:
+    def __init__(self, address: Address, service: Service, concurrency: int, most_bytes: int) -> None:
         self.address = address
         self.dialect = Dialect.guess(address)
         self.num_retries = 0
         self._max_retries = service.max_retries
         self._gate = Gate()
         self._pace = Pace(service)
-        key = Key.read(service.api_key_env, address)
-        self._transport = Transport(address, key, service.timeout, concurrency)
+        self._is_model_known = False
+        self.key = Key.read(service.api_key_env, address)
+        self._transport = Transport(address, self.key, service.timeout, concurrency, most_bytes)
         self.close = self._transport.close
 
     async def find(self, url: str) -> object | None:
@@ -137,10 +140,19 @@ class Connection:
         self, path: str, sent: dict[str, Any], read: Reader[Read], bill: Bill, num_tokens: int
     ) -> Read:
         await self._pace.take(num_tokens)
-        body = await self._transport.post(path, sent)
-        self._pace.settle(num_tokens, bill.add(body))
+        body = await self._transport.post(
+            path, sent, lambda body: self._pace.settle(num_tokens, bill.add(body))
+        )
+        self._look_at_model(sent.get("model"), body.get("model"))
         try:
             return read(body)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
             cause = self._transport.clean(f"an answer of another shape ({error!r})")
             raise TransientError(cause) from None
+
+    def _look_at_model(self, asked: object, told: object) -> None:
+        """Tell once that another model answers: services have aliases, but not every other name is one."""
+        if self._is_model_known or not isinstance(told, str) or told == asked:
+            return
+        self._is_model_known = True
+        say(f"--model openai:{asked}: {self.address.host} answers as {self._transport.clean(told)}")

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,21 @@ class EmbeddingAnswers:
         try:
             found = await self._embeddings([example.prompt or "" for example in plain], bill)
         except GivenUpError as fault:
-            return [Answer(error=one_line(fault)) for _ in plain]
+            error = one_line(fault)
+            return [Answer(error=error, usage=share) for share in self._shares(bill, plain)]
         except RowError:
             # One of them is at fault; asked alone, it is known which.
-            return await rows_of(plain, self._answer)
-        usage = _shares(bill.usage, [len(example.prompt or "") or 1 for example in plain])
-        return [_stored(repr_D, share) for repr_D, share in zip(found, usage, strict=True)]
+            answers = await rows_of(plain, self._answer)
+            shares = self._shares(bill, plain)
+            return [
+                replace(answer, usage=_sum(answer.usage, share))
+                for answer, share in zip(answers, shares, strict=True)
+            ]
+        shares = self._shares(bill, plain)
+        return [_stored(repr_D, share) for repr_D, share in zip(found, shares, strict=True)]
+
+    def _shares(self, bill: Bill, examples: Sequence[Example]) -> list[Usage | None]:
+        return _shares(bill.usage, [len(example.prompt or "") or 1 for example in examples])
 
     async def _answer(self, example: Example, bill: Bill) -> Answer:
         if not (example.media or example.messages):
@@ -112,6 +122,14 @@ def _numbers(told: Any) -> NDArray[np.float32]:
 
 def _stored(repr_D: NDArray[np.float32], usage: Usage | None) -> Answer:
     return Answer(repr=repr_D, usage=usage)
+
+
+def _sum(first: Usage | None, second: Usage | None) -> Usage | None:
+    if first is None or second is None:
+        return first or second
+    return Usage(
+        first.prompt_tokens + second.prompt_tokens, first.completion_tokens + second.completion_tokens
+    )
 
 
 def _shares(usage: Usage | None, weights: Sequence[int]) -> list[Usage | None]:

@@ -81,10 +81,11 @@ class Bill:
             return 0
         prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens")))
         completion = _count(usage.get("completion_tokens", usage.get("output_tokens")))
-        self.prompt_tokens += prompt
-        self.completion_tokens += completion
-        self.is_charged = True
-        return prompt + completion
+        told = [count for count in (prompt, completion) if count is not None]
+        self.prompt_tokens += prompt or 0
+        self.completion_tokens += completion or 0
+        self.is_charged = self.is_charged or bool(told)
+        return sum(told)
 
     @property
     def usage(self) -> Usage | None:
@@ -94,8 +95,11 @@ class Bill:
         return Usage(*(min(n, _INT32_END - 1) for n in (self.prompt_tokens, self.completion_tokens)))
 
 
-def _count(value: object) -> int:
-    return value if type(value) is int and 0 <= value < _INT32_END else 0
+def _count(value: object) -> int | None:
+    """A number of tokens; None where none is told, or none that can be."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        return None
+    return int(value) if 0 <= value < _INT32_END else None
 
 
 def one_line(words: object) -> str:

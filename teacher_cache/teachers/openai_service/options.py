@@ -22,6 +22,9 @@ SIGNALS: Mapping[Endpoint, tuple[str, ...]] = {
     "images": ("repr",),
 }
 OPENAI_MOST_ENTRIES = 20
+_MOST_BYTES = 256 << 20
+_BYTES_OF_ENTRY = 256  # as JSON, with room to spare
+_TOKENS_TO_SCORE = 1 << 15  # of a prompt with its answer
 _SECRET = re.compile(
     r"(api|access|auth|secret|private)[-_ ]?(key|token)|secret|passw|credential|authori[sz]ation|bearer"
     r"|^(key|token)$",
@@ -79,6 +82,15 @@ def read_options(settings: TeacherSettings, address: Address) -> tuple[Endpoint,
     if "logprobs" in settings.store:
         _check_entries(options, settings, address)
     return endpoint, options
+
+
+def most_bytes_of(settings: TeacherSettings, vocab_size: int) -> int:
+    """Bytes that an answer may have: a picture and much text fit, and all entries that are asked for."""
+    entries, generation = settings.entries, settings.generation
+    top_k = vocab_size if entries.top_k == WHOLE_VOCABULARY else entries.top_k
+    tokens = _TOKENS_TO_SCORE if entries.given_answers else generation.max_tokens * generation.num_samples
+    told = tokens * top_k * _BYTES_OF_ENTRY if "logprobs" in settings.store else 0
+    return max(_MOST_BYTES, told)
 
 
 def _check_signals(endpoint: Endpoint, settings: TeacherSettings) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from schemas.answer import Answer
 from schemas.example import Example
 from teacher_cache.media import MediaError
+from teacher_cache.teachers.openai_service.address import Key
 from teacher_cache.teachers.openai_service.faults import Bill, RowError, one_line
 
 
@@ -27,6 +29,16 @@ class Answers(Protocol):
 
 
 AnswerRow = Callable[[Example, Bill], Awaitable[Answer]]
+
+
+def without_key(answer: Answer, key: Key) -> Answer:
+    """An answer in which nothing that the service said shows the key."""
+    return replace(
+        answer,
+        texts=None if answer.texts is None else tuple(map(key.scrub_text, answer.texts)),
+        finish_reason=None if answer.finish_reason is None else key.scrub(answer.finish_reason),
+        error=None if answer.error is None else key.scrub(answer.error),
+    )
 
 
 async def row_of(example: Example, answer: AnswerRow) -> Answer:

@@ -21,8 +21,8 @@ from teacher_cache.teachers.openai_service.connection import Connection
 from teacher_cache.teachers.openai_service.embeddings import EmbeddingAnswers
 from teacher_cache.teachers.openai_service.forms import ChatForm, CompletionsForm
 from teacher_cache.teachers.openai_service.images import ImageAnswers
-from teacher_cache.teachers.openai_service.options import Endpoint, read_options
-from teacher_cache.teachers.openai_service.rows import Answers
+from teacher_cache.teachers.openai_service.options import Endpoint, most_bytes_of, read_options
+from teacher_cache.teachers.openai_service.rows import Answers, without_key
 from teacher_cache.teachers.openai_service.scoring import ScoredAnswers
 from teacher_cache.teachers.openai_service.texts import TextAnswers
 from teacher_cache.teachers.openai_service.vocabulary import Vocabulary
@@ -94,7 +94,8 @@ class OpenAITeacher:
 
     async def __aenter__(self) -> Self:
         settings = self._settings
-        self._connection = Connection(self._address, settings.service, settings.concurrency)
+        most_bytes = most_bytes_of(settings, self._vocabulary.size if self._vocabulary else 0)
+        self._connection = Connection(self._address, settings.service, settings.concurrency, most_bytes)
         try:
             await self._meet(self._connection)
             self._answers = self._make_answers(self._connection)
@@ -117,7 +118,9 @@ class OpenAITeacher:
         if not examples:
             return []
         assert self._answers is not None, "the teacher is entered before it is asked"
-        return await self._answers.answer(examples)
+        assert self._connection is not None, "it has answers from there"
+        key = self._connection.key
+        return [without_key(answer, key) for answer in await self._answers.answer(examples)]
 
     async def _meet(self, connection: Connection) -> None:
         """Find out who serves, and whether the model is there; some services have no list of models."""

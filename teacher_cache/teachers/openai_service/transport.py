@@ -4,10 +4,12 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from schemas.errors import TeacherError
 from teacher_cache.teachers.openai_service.address import Address, Key
+from teacher_cache.teachers.openai_service.clients import make_clients
 from teacher_cache.teachers.openai_service.faults import RowError, TransientError, one_line
 from teacher_cache.teachers.openai_service.refusals import refusal_of
 
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     import httpx2
     from openai import APIStatusError, AsyncOpenAI
 
-_NO_KEY = "none"  # the library wants one, servers without keys ignore it
-_SLOWEST_CONNECT = 30.0
 _CONNECTIONS = 8  # of one client
 # Statuses of a page that a service does not have.
 _ABSENT = (404, 405, 501)
@@ -34,11 +34,22 @@ class Transport:
         key: to it.
         timeout: seconds without a byte; an answer has twice that to be whole.
         concurrency: connections.
+        most_bytes: of an answer.
+
+    Raises:
+        TeacherError: the environment has a proxy or certificates that cannot be used.
     """
 
-    def __init__(self, address: Address, key: Key, timeout: float, concurrency: int) -> None:
+    def __init__(self, address: Address, key: Key, timeout: float, concurrency: int, most_bytes: int) -> None:
         self._address, self._key, self._timeout = address, key, timeout
-        self._clients = _make_clients(address, key, timeout, -(-concurrency // _CONNECTIONS))
+        self._clients = make_clients(
+            -(-concurrency // _CONNECTIONS),
+            address,
+            key,
+            timeout=timeout,
+            connections=_CONNECTIONS,
+            most_bytes=most_bytes,
+        )
         # A client for each request that may be sent; the one that was last used comes first.
         self._free: asyncio.LifoQueue[AsyncOpenAI] = asyncio.LifoQueue()
         for client in [client for client in self._clients for _ in range(_CONNECTIONS)][:concurrency]:
@@ -59,8 +70,15 @@ class Transport:
         response = await self._send("get", url, None, {})
         return None if response is None else self._json_in(response)
 
-    async def post(self, url: str, sent: Mapping[str, Any]) -> dict[str, Any]:
+    async def post(
+        self, url: str, sent: Mapping[str, Any], charge: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
         """Send a request; the object that answers it.
+
+        Args:
+            url: where to.
+            sent: the request.
+            charge: is shown every object that answers, those too that cannot be used.
 
         Raises:
             RequestError: as `faults` says.
@@ -72,6 +90,7 @@ class Transport:
         body = self._json_in(response)
         if not isinstance(body, dict):
             raise TransientError(f"the answer is a JSON {type(body).__name__}, no object")
+        charge(body)
         # vLLM and some gateways give a request's id back.
         told = _OUR_ID.search(f"{body.get('id')} {response.headers.get('x-request-id')}")
         if told and told.group() != request_id:
@@ -97,7 +116,7 @@ class Transport:
         try:
             async with (
                 asyncio.timeout(2 * self._timeout),
-                AsyncClient(timeout=self._timeout) as http,
+                AsyncClient(timeout=self._timeout, trust_env=not url.startswith(self._address.root)) as http,
                 http.stream("GET", url) as response,
             ):
                 response.raise_for_status()
@@ -133,6 +152,8 @@ class Transport:
         except openai.APIStatusError as error:
             if method == "get" and error.status_code in _ABSENT:
                 return None
+            if error.response.has_redirect_location:
+                raise self._redirected(error.response) from None
             raise self._refusal(error, sent or {}) from None
         except openai.APITimeoutError as error:
             is_reached = not isinstance(error.__cause__, httpx2.ConnectTimeout)
@@ -145,6 +166,12 @@ class Transport:
             raise TransientError(f"the answer was not whole after {2 * self._timeout:g} s") from None
         finally:
             self._free.put_nowait(client)
+
+    def _redirected(self, response: "httpx2.Response") -> TeacherError:
+        target = self.clean(response.headers["location"])
+        return TeacherError(
+            f"{self._address.host} redirects to {target}; give that as --base-url if you trust it"
+        )
 
     def _refusal(self, error: "APIStatusError", sent: Mapping[str, Any]) -> Exception:
         response = error.response
@@ -162,23 +189,3 @@ class Transport:
         except (ValueError, RecursionError) as error:
             begins = response.text[:40]
             raise TransientError(self.clean(f"the answer is no JSON ({error}): {begins!r}")) from None
-
-
-def _make_clients(address: Address, key: Key, timeout: float, num_clients: int) -> "list[AsyncOpenAI]":
-    import httpx2
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-
-    limits = httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-    limit = httpx2.Timeout(timeout, connect=min(timeout, _SLOWEST_CONNECT))
-    certificates = httpx2.create_ssl_context()
-    return [
-        AsyncOpenAI(
-            base_url=address.base_url,
-            api_key=key.value or _NO_KEY,
-            # The library's own know nothing of answers that are no answers, nor of pauses for all.
-            max_retries=0,
-            timeout=limit,
-            http_client=DefaultAsyncHttpxClient(limits=limits, timeout=limit, verify=certificates),
-        )
-        for _ in range(num_clients)
-    ]

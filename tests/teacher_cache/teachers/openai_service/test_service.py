@@ -1,6 +1,7 @@
 """Before the first row of a service: what is refused, who answers, which key is used and never shown."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -127,6 +128,10 @@ def test_a_refused_key_ends_the_run_and_is_not_shown(service: Any, monkeypatch: 
         ("bad key sk-pr*****9xyz, sir", "bad key [key], sir"),
         (f"{KEY}{KEY} \n{KEY[3:12]}", "[key] \n[key]"),
         ("nothing of a key", "nothing of a key"),
+        ("bad key sk-...9xyz, sir", "bad key [key], sir"),
+        ("bad key sk-p…, sir... and more", "bad key [key], sir... and more"),
+        (f"bad {base64.b64encode(KEY.encode()).decode()}, sir", "bad [key] sir"),
+        (f"Basic {base64.b64encode(f':{KEY}'.encode()).decode()} is bad", "Basic [key] is bad"),
     ],
 )
 def test_a_key_and_its_parts_are_taken_out(text: str, left: str) -> None:
