@@ -65,7 +65,8 @@ def _bounded_client(most_bytes: int, options: dict[str, Any]) -> "httpx2.AsyncCl
         """Reads no more of an answer than it may have."""
 
         async def send(self, request: httpx2.Request, **more: Any) -> httpx2.Response:
-            response = await super().send(request, **(more | {"stream": True}))
+            more["stream"] = True
+            response = await super().send(request, **more)
             try:
                 data = await _read(response, most_bytes)
             finally:

@@ -113,10 +113,11 @@ class Transport:
 
         if not url.startswith(("https://", f"{self._address.root}/")):
             raise RowError("the answer's picture is at a URL that is neither https nor the service's own")
+        is_here = self._address.is_local and url.startswith(f"{self._address.root}/")
         try:
             async with (
                 asyncio.timeout(2 * self._timeout),
-                AsyncClient(timeout=self._timeout, trust_env=not url.startswith(self._address.root)) as http,
+                AsyncClient(timeout=self._timeout, trust_env=not is_here) as http,
                 http.stream("GET", url) as response,
             ):
                 response.raise_for_status()
@@ -126,7 +127,7 @@ class Transport:
                     if len(data) > most_bytes:
                         raise RowError(f"the answer's picture has more than {most_bytes} bytes")
                 return bytes(data)
-        except (HTTPStatusError, InvalidURL) as error:
+        except (HTTPStatusError, InvalidURL, ImportError, ValueError) as error:
             raise RowError(f"the answer's picture cannot be fetched: {type(error).__name__}") from None
         except (HTTPError, TimeoutError) as error:
             raise TransientError(f"the answer's picture did not come: {type(error).__name__}") from None
