@@ -58,6 +58,42 @@ class ForeignRow:
         return replace(self.answer, topk_ids=ids, topk_logprobs=logprobs, tail_logprob=self.tail)
 
 
+def check_row(row: ForeignRow) -> None:
+    """Refuse what a cache could not hold, before anything is made of it.
+
+    Raises:
+        SourceError: a text is none, or no UTF-8; or charged tokens are no whole numbers.
+    """
+    answer = row.answer
+    texts = [
+        ("id", row.id),
+        ("prompt", row.prompt),
+        ("model", row.model),
+        ("finish_reason", answer.finish_reason),
+    ]
+    texts += [("answer", text) for text in answer.texts or ()]
+    texts += [("message", message.content) for message in row.messages]
+    for name, text in texts:
+        _check_text(row.place, name, text)
+    if answer.usage is not None:
+        for count in (answer.usage.prompt_tokens, answer.usage.completion_tokens):
+            if type(count) is not int or not 0 <= count < 1 << 31:
+                raise SourceError(f"{row.place}: {count!r} tokens charged; wanted is a whole number from 0")
+
+
+def _check_text(place: str, name: str, text: object) -> None:
+    if text is None:
+        return
+    if not isinstance(text, str):
+        raise SourceError(f"{place}: its {name} is {text!r}, a text is wanted; write it as one")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"{place}: its {name} holds half of a surrogate pair; write whole characters"
+        ) from None
+
+
 def check_ids(place: str, ids: Sequence[int] | NDArray[np.integer], vocab_size: int) -> NDArray[np.int32]:
     """Token ids as int32.
 

@@ -27,7 +27,7 @@ from schemas.manifest import (
 from teacher_cache.config import SPLITS
 from teacher_cache.folder import CONFIG_NAME
 from teacher_cache.interchange import find_format
-from teacher_cache.interchange.foreign import ForeignRow
+from teacher_cache.interchange.foreign import ForeignRow, check_row
 from teacher_cache.interchange.foreign_files import ForeignFile, digest_of_files, find_files
 from teacher_cache.interchange.formats import Format
 from teacher_cache.interchange.joining import Joiner, WithoutPrompts, WithPrompts
@@ -120,6 +120,7 @@ class _Source:
         """Check every row; the examples in the files' order, those that nobody answered last."""
         survey, examples = Survey(), list[Example]()
         for file, row in self._rows():
+            check_row(row)
             examples.append(joiner.example(row, file.split))
             survey.add(row, examples[-1].id, self._config.codec or DEFAULT_CODEC)
         if not survey.store:
@@ -139,8 +140,19 @@ class _Source:
 
     def _rows(self) -> Iterator[tuple[ForeignFile, ForeignRow]]:
         for file in self.files:
-            for row in self._form.reader(file.path, self.vocabulary):
+            rows, place = self._form.reader(file.path, self.vocabulary), f"{file.path}: its first row"
+            while (row := self._next(rows, place)) is not None:
                 yield file, row
+                place = f"{row.place}: the row after it"
+
+    def _next(self, rows: Iterator[ForeignRow], place: str) -> ForeignRow | None:
+        try:
+            return next(rows, None)
+        # A list where a number should be, a number beyond all: the readers take a row apart as it should be.
+        except (TypeError, AttributeError, OverflowError, UnicodeError) as error:
+            raise SourceError(
+                f"{place} is not as {self._config.format} has it ({error}); mend it, or leave it out"
+            ) from None
 
 
 def _joiner(config: ImportConfig) -> Joiner:

@@ -76,7 +76,9 @@ def read_trl(path: Path, _vocabulary: Vocabulary | None) -> Iterator[ForeignRow]
 
 
 def _foreign(place: str, row: dict[str, Any]) -> ForeignRow:
-    identifier = next((row[name] for name in ("example_id", "custom_id", "id") if row.get(name)), None)
+    identifier = next(
+        (row[name] for name in ("example_id", "custom_id", "id") if row.get(name) is not None), None
+    )
     prompt, completion = row.get("prompt"), row.get("completion")
     if row.get("messages") is None and isinstance(prompt, str) and isinstance(completion, str):
         answer = Answer(texts=(completion,))
@@ -112,6 +114,8 @@ def _conversation(place: str, row: dict[str, Any]) -> Conversation:
         talk = read_conversation(read or [], MediaReader(None))
     except ValueError as error:
         raise SourceError(f"{place}: {error}") from None
+    if talk.media:
+        raise SourceError(f"{place}: it shows a picture, and pictures are not imported; leave the row out")
     if talk.reference is None:
         raise SourceError(f"{place}: no turn of the assistant stands last, so nothing was answered; add one")
     return talk

@@ -185,6 +185,43 @@ def test_bad_tokens(
     assert told in refused(*arguments, "--tokenizer", model)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (
+            ("choices", 0, "message", "content"),
+            [{"type": "text"}],
+            "line 1: its answer is [{'type': 'text'}], a text",
+        ),
+        (
+            ("choices", 0, "message", "content"),
+            "a\ud800b",
+            "line 1: its answer holds half of a surrogate pair",
+        ),
+        (("choices", 0, "finish_reason"), 7, "line 1: its finish_reason is 7, a text is wanted"),
+        (("choices", 0, "logprobs"), [1], "its first row is not as openai-batch has it"),
+        (("model",), ["x"], "line 1: its model is ['x'], a text is wanted"),
+        (("usage", "prompt_tokens"), 10**30, "line 1: 1000000000000000000000000000000 tokens charged"),
+        (("usage", "prompt_tokens"), -5, "line 1: -5 tokens charged"),
+    ],
+)
+def test_fields_of_another_kind(  # noqa: PLR0917 - fixtures and parameters
+    place: tuple[str | int, ...],
+    value: Any,
+    told: str,
+    batch: Callable[..., Any],
+    refused: Callable[..., str],
+    model: Path,
+) -> None:
+    line = _chat("a", "x")
+    field: Any = line["response"]["body"]
+    for step in place[:-1]:
+        field = field[step]
+    field[place[-1]] = value
+
+    assert told in refused(*batch(["a"], [line]), "--tokenizer", model)
+
+
 def test_a_cut_file_and_one_without_prompts(
     batch: Callable[..., Any], refused: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -94,6 +94,21 @@ def test_the_shapes_that_people_write(
             "line 1: no turn of the assistant stands last",
         ),
         ("[1]", "line 1: '[1]' is no JSON object"),
+        (
+            '{"id": "a", "prompt": "\\ud800", "completion": "b"}',
+            "line 1: its prompt holds half of a surrogate",
+        ),
+        (
+            '{"id": "a", "prompt": "a", "completion": "b\\ud800"}',
+            "line 1: its answer holds half of a surrogate",
+        ),
+        (
+            (
+                '{"id": "a", "messages": [{"role": "user", "content": [{"type": "image", "path": "a.png"}]}, '
+                '{"role": "assistant", "content": "a dog"}]}'
+            ),
+            "line 1: it shows a picture, and pictures are not imported",
+        ),
     ],
 )
 def test_bad_lines(text: str, told: str, refused: Callable[..., str], tmp_path: Path) -> None:
