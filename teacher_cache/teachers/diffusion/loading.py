@@ -1,16 +1,16 @@
 """Loading a pipeline whole, and an adapter that fits it, or saying in one line why not."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import TeacherError
 from teacher_cache.teachers.diffusion.folder import PipelineFolder, read_header
 from teacher_cache.teachers.diffusion.options import DiffusionDtype, DiffusionOptions
-from teacher_cache.teachers.local.loading import is_out_of_memory
+from teacher_cache.teachers.local.loading import loading_errors
 from teacher_cache.teachers.local.options import Device
 from teacher_cache.teachers.local.prompts import one_line
+
+_ADVICE = "give --option dtype=float16, or a smaller pipeline"
 
 _ADAPTER = "adapter"
 _LORA_INPUTS = ("lora_A.weight", "lora.down.weight", "lora_down.weight")
@@ -52,7 +52,7 @@ def load_pipeline(
     parts: dict[str, Any] = (
         {} if folder.checks else {"safety_checker": None, "requires_safety_checker": False}
     )
-    with _as_teacher_error(folder, device):
+    with loading_errors(folder.path, "pipeline", device, _ADVICE):
         parts |= _of_transformers(folder, settings | {"dtype": dtype})
         pipeline = DiffusionPipeline.from_pretrained(
             folder.path, dtype=getattr(torch, dtype), **settings, **parts
@@ -140,20 +140,3 @@ def load_adapter(pipeline: Any, file: Path, scale: float, name: str) -> None:
             f"{refused}: {placed} of its {wanted} layers find a place there; give one that was trained on it"
         )
     pipeline.set_adapters([_ADAPTER], [scale])
-
-
-@contextmanager
-def _as_teacher_error(folder: PipelineFolder, device: Device) -> Generator[None]:
-    try:
-        yield
-    except TeacherError:
-        raise
-    except Exception as error:  # noqa: BLE001 - four libraries read here, each with errors of its own
-        if is_out_of_memory(error):
-            raise TeacherError(
-                f"{folder.path}: no memory for its weights on {device}; give --option dtype=float16, or a "
-                "smaller pipeline"
-            ) from None
-        raise TeacherError(
-            f"{folder.path}: the pipeline cannot be loaded ({one_line(error)}); give another folder"
-        ) from None

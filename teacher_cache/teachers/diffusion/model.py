@@ -91,12 +91,7 @@ class DiffusionTeacher:
         )
 
     async def __aenter__(self) -> Self:
-        self._thread.start("diffusion")
-        try:
-            self._answers = await self._thread.run(self._load)
-        except BaseException as error:
-            await self.__aexit__(type(error), error, None)
-            raise
+        self._answers = await self._thread.enter("diffusion", self._load)
         return self
 
     async def __aexit__(

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from schemas.errors import ConfigError, TeacherError
@@ -10,6 +11,8 @@ from teacher_cache.teachers.local.architecture import Kind
 from teacher_cache.teachers.local.folder import ModelFolder
 from teacher_cache.teachers.local.options import Device, Dtype
 from teacher_cache.teachers.local.prompts import one_line
+
+_ADVICE = "give a smaller model, or --option dtype=bfloat16"
 
 # Each kind's class of transformers.
 _CLASSES = {
@@ -51,7 +54,7 @@ def load_model(
 
     logging.disable_progress_bar()
     settings: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
-    with _as_teacher_error(folder, device), _without_report():
+    with loading_errors(folder.path, "model", device, _ADVICE), _without_report():
         tokenizer, processor = _tokenizer(folder, kind, settings)
         model, report = getattr(transformers, _CLASSES[kind]).from_pretrained(
             folder.path,
@@ -77,7 +80,7 @@ def load_tokenizer(folder: ModelFolder, kind: Kind, *, trust_remote_code: bool) 
     Raises:
         TeacherError: they are damaged or not all there.
     """
-    with _as_teacher_error(folder, "cpu"):
+    with loading_errors(folder.path, "model", "cpu", _ADVICE):
         return _tokenizer(folder, kind, {"local_files_only": True, "trust_remote_code": trust_remote_code})
 
 
@@ -129,19 +132,24 @@ def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 @contextmanager
-def _as_teacher_error(folder: ModelFolder, device: Device) -> Generator[None]:
+def loading_errors(path: Path | str, what: str, device: Device, advice: str) -> Generator[None]:
+    """Say in one line why weights cannot be loaded.
+
+    Args:
+        path: of the folder.
+        what: is loaded, `model` or `pipeline`.
+        device: that they are loaded onto.
+        advice: what to do where memory is short.
+    """
     try:
         yield
     except TeacherError:
         raise
     except Exception as error:  # noqa: BLE001 - four libraries read here, each with errors of its own
         if is_out_of_memory(error):
-            raise TeacherError(
-                f"{folder.path}: no memory for its weights on {device}; give a smaller model, or "
-                "--option dtype=bfloat16"
-            ) from None
+            raise TeacherError(f"{path}: no memory for its weights on {device}; {advice}") from None
         raise TeacherError(
-            f"{folder.path}: the model cannot be loaded ({one_line(error)}); give another folder"
+            f"{path}: the {what} cannot be loaded ({one_line(error)}); give another folder"
         ) from None
 
 

@@ -3,16 +3,12 @@
 `transformers:NAME` names a folder, one below data/models, or `owner/name` of the hub, with safetensors.
 """
 
-import asyncio
-import gc
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from schemas.answer import Answer
 from schemas.errors import ConfigError, TeacherError
@@ -22,11 +18,10 @@ from teacher_cache.teachers.local.answers import LocalAnswers, Reading
 from teacher_cache.teachers.local.architecture import Architecture, Kind, read_architecture
 from teacher_cache.teachers.local.folder import ModelFolder, find_model
 from teacher_cache.teachers.local.loading import check_generation, is_out_of_memory, load_model
+from teacher_cache.teachers.local.model_thread import ModelThread
 from teacher_cache.teachers.local.options import Device, LocalOptions, find_device, find_dtype
 from teacher_cache.teachers.scored_tokens import check_entries
 from teacher_cache.teachers.teacher import TeacherSettings, parse_options
-
-_Result = TypeVar("_Result")
 
 
 class LocalModelTeacher:
@@ -57,9 +52,8 @@ class LocalModelTeacher:
         if "logprobs" in settings.store:
             assert self._shape.vocab_size is not None, "an encoder was refused"
             check_entries(settings.entries, self._shape.vocab_size)
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread = ModelThread()
         self._answers: LocalAnswers | None = None
-        self._left = threading.Event()
 
     @cached_property
     def identity(self) -> TeacherIdentity:
@@ -87,28 +81,15 @@ class LocalModelTeacher:
         )
 
     async def __aenter__(self) -> Self:
-        self._left.clear()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-model")
-        try:
-            self._answers = await self._run(self._load)
-        except BaseException as error:
-            await self.__aexit__(type(error), error, None)
-            raise
+        self._answers = await self._thread.enter("local-model", self._load)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop writing after the next token, and free the model."""
-        self._left.set()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
-        self._thread = self._answers = None
-        gc.collect()
-        if self._device == "cuda":
-            import torch
-
-            torch.cuda.empty_cache()
+        self._answers = None
+        await self._thread.stop()
 
     async def answer(self, examples: Sequence[Example]) -> Sequence[Answer]:
         """Answer the rows in one batch."""
@@ -117,7 +98,7 @@ class LocalModelTeacher:
         assert self._answers is not None, "the teacher is entered before it is asked"
         answers = self._answers
         try:
-            return await self._run(lambda: answers.answer(examples))
+            return await self._thread.run(lambda: answers.answer(examples))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -135,10 +116,7 @@ class LocalModelTeacher:
             find_dtype(self._options, self._device),
             trust_remote_code=self._options.trust_remote_code,
         )
-        return LocalAnswers(loaded, self._shape, self._reading, self._settings, self._left)
-
-    async def _run(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return LocalAnswers(loaded, self._shape, self._reading, self._settings, self._thread.left)
 
 
 def decide_reading(options: LocalOptions, shape: Architecture, folder: ModelFolder) -> Reading:

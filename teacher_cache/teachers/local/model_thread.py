@@ -21,10 +21,15 @@ class ModelThread:
         self.left = Event()
         self._pool: ThreadPoolExecutor | None = None
 
-    def start(self, name: str) -> None:
-        """Be ready to work."""
+    async def enter(self, name: str, load: Callable[[], _Result]) -> _Result:
+        """Load in the thread; where that fails, or is given up, nothing is left running."""
         self.left.clear()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        try:
+            return await self.run(load)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def run(self, work: Callable[[], _Result]) -> _Result:
         """Do the work there, after all that was asked before."""

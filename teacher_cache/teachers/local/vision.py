@@ -83,12 +83,7 @@ class VisionTeacher:
         )
 
     async def __aenter__(self) -> Self:
-        self._thread.start("vision")
-        try:
-            await self._thread.run(self._encoder.load)
-        except BaseException as error:
-            await self.__aexit__(type(error), error, None)
-            raise
+        await self._thread.enter("vision", self._encoder.load)
         return self
 
     async def __aexit__(

@@ -99,12 +99,7 @@ class SpeechPairTeacher:
         )
 
     async def __aenter__(self) -> Self:
-        self._thread.start("speech-pair")
-        try:
-            self._models = await self._thread.run(self._load)
-        except BaseException as error:
-            await self.__aexit__(type(error), error, None)
-            raise
+        self._models = await self._thread.enter("speech-pair", self._load)
         return self
 
     async def __aexit__(

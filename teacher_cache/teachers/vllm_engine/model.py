@@ -106,12 +106,7 @@ class VllmTeacher:
         return asked or own
 
     async def __aenter__(self) -> Self:
-        self._thread.start("vllm")
-        try:
-            self._answers = await self._thread.run(self._load)
-        except BaseException as error:
-            await self.__aexit__(type(error), error, None)
-            raise
+        self._answers = await self._thread.enter("vllm", self._load)
         return self
 
     async def __aexit__(
