@@ -20,7 +20,8 @@ import polars as pl
 
 from benchmarks.bare_loop import Rows, Trained, train
 from benchmarks.measure import ROOT, Claim, claim_of
-from distill.config import SCHEDULES, resolve
+from distill.config import resolve
+from distill.rules import SCHEDULES
 from distill.trainer import fit
 from schemas.cache import open_cache
 from schemas.errors import CacheError

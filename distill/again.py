@@ -40,7 +40,7 @@ def measure_again(run: RunConfig, cache: TeacherCache, folder: Path, split: str)
     Raises:
         CacheError: the cache has no such split, or nothing in it to measure on.
     """
-    student, tokenizer, task, device = _load(run, folder)
+    student, tokenizer, task, device = load_student(run, folder)
     discipline = DISCIPLINES[task.label_kind]
     alone = replace(run, method="undistilled", distillation=None, tokens=None)
     stream = discipline.stream(Split(cache, split, task), alone, tokenizer, device)
@@ -62,7 +62,7 @@ def predict(run: RunConfig, cache: TeacherCache, folder: Path, source: Path) -> 
     Raises:
         SourceError: the file cannot be read, or lacks a column.
     """
-    student, tokenizer, task, _ = _load(run, folder)
+    student, tokenizer, task, _ = load_student(run, folder)
     who = Respondent(
         run=run, task=task, student=student, tokenizer=tokenizer, source=source, manifest=cache.manifest
     )
@@ -88,13 +88,18 @@ def write_merged(run: RunConfig, folder: Path, result: RunResult) -> Path:
     """
     path = folder / MERGED_FOLDER
     if not (path / "README.md").exists():
-        student, tokenizer, *_ = _load(run, folder)
+        student, tokenizer, *_ = load_student(run, folder)
         export_student(path, merge(student.backbone), tokenizer)
         write_card(path, result)
     return path
 
 
-def _load(run: RunConfig, folder: Path) -> tuple[Any, Any, TaskSpec, torch.device]:
+def load_student(run: RunConfig, folder: Path) -> tuple[Any, Any, TaskSpec, torch.device]:
+    """The student that a finished run left, ready to answer, with its tokenizer, its task and where it is.
+
+    Raises:
+        StudentError: it, or the base of its adapter, cannot be loaded.
+    """
     task, device = find_task(run.task), find_hardware(run.device, "fp32").device
     place = folder / STUDENT_FOLDER
     tokenizer = load_tokenizer(str(place))

@@ -7,19 +7,17 @@ from typing import Any
 
 import click
 
-from distill.config import (
+from distill.config import RunConfig, digest_of_run, resolve
+from distill.methods import METHODS
+from distill.rules import (
     ALIGNERS,
     DEVICES,
     LR_SCHEDULES,
     MANIFOLDS,
-    METHODS,
     PRECISIONS,
     PROTOCOLS,
     SCHEDULES,
     Formulation,
-    RunConfig,
-    digest_of_run,
-    resolve,
 )
 from distill.session import RESUME, Session, every_of
 from schemas.console import read_config_file, run_command, say, show_json

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from distill.config import Formulation, RunConfig
+from distill.config import RunConfig
+from distill.rules import Formulation
 
 _CENTROID_LOSSES = ("cosine", "euclid")
 

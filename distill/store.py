@@ -8,7 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from distill.config import METHODS, RunConfig, options_of
+from distill.config import RunConfig, options_of
+from distill.methods import METHODS
 from schemas.errors import LockedError, ResultError
 from schemas.files import write_text
 from schemas.result import RESULT_NAME, RunResult, read_result

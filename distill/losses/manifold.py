@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import cosine_similarity, mse_loss
 
-from distill.config import Formulation
 from distill.losses.pair import comparable
+from distill.rules import Formulation
 
 ManifoldLoss = Callable[[Tensor, Tensor], Tensor]
 

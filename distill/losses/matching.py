@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import mse_loss
 
-from distill.config import Formulation
 from distill.losses.pair import comparable
+from distill.rules import Formulation
 from schemas.tasks import LabelKind
 
 Phi = Callable[[Tensor], Tensor]

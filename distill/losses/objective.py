@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from distill.config import DistillationConfig, Formulation
+from distill.config import DistillationConfig
 from distill.losses.manifold import MANIFOLD_LOSSES, centroid_norm
 from distill.losses.matching import MATCHING_LOSSES, PHIS
 from distill.losses.task import TASK_LOSSES
+from distill.rules import Formulation
 from distill.teacher_tokens import TeacherTokens
 from distill.view import TokenView, View
 from schemas.tasks import LabelKind, TaskSpec

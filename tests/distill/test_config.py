@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from distill.config import RULES, digest_of_run, options_of, resolve
+from distill.config import digest_of_run, options_of, resolve
+from distill.rules import RULES
 from distill.store import as_toml
 from schemas.errors import ConfigError
 

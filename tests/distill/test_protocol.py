@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.config import PROTOCOLS as NAMES
 from distill.protocol import PROTOCOLS, held_out, paper_dev
+from distill.rules import PROTOCOLS as NAMES
 
 HASHES = np.random.default_rng(0).integers(0, 2**64, 500, np.uint64)
 ALL = np.ones(500, bool)

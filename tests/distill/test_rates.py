@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill.config import LR_SCHEDULES
 from distill.rates import SHAPES, rate_of
+from distill.rules import LR_SCHEDULES
 
 
 def test_configuration_and_table_name_the_same_shapes() -> None:

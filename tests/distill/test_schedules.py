@@ -1,6 +1,6 @@
 import pytest
 
-from distill.config import SCHEDULES as NAMES
+from distill.rules import SCHEDULES as NAMES
 from distill.schedules import (
     ALIGNER,
     SCHEDULES,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from distill.config import Formulation
 from distill.losses.manifold import MANIFOLD_LOSSES
+from distill.rules import Formulation
 from schemas.errors import ShapeError
 
 REFERENCE, PAPER = Formulation.REFERENCE, Formulation.PAPER

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from distill.config import Formulation
 from distill.losses.matching import MATCHING_LOSSES, PHIS
+from distill.rules import Formulation
 from schemas.errors import ShapeError
 from schemas.tasks import LabelKind
 

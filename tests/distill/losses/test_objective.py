@@ -3,13 +3,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distill.config import DistillationConfig, Formulation
+from distill.config import DistillationConfig
 from distill.losses.objective import (
     Objective,
     aligner_objective,
     student_objective,
     undistilled_objective,
 )
+from distill.rules import Formulation
 from distill.view import View
 from schemas.tasks import LabelKind, TaskSpec, find_task
 
