@@ -1,5 +1,6 @@
 """The discipline of tasks with labels: a sequence classifier, measured by its outputs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from distill.aligner import TSAligner, dims_of
 from distill.config import RunConfig
-from distill.encoding import encode
+from distill.encoding import encode, filled
 from distill.evaluate import answer, measured
 from distill.export import export_predictions
 from distill.losses.objective import (
@@ -19,7 +20,7 @@ from distill.losses.objective import (
     undistilled_objective,
 )
 from distill.material import Material
-from distill.metrics import majority_outputs, measure, predictions, probabilities
+from distill.metrics import majority_outputs, predictions, probabilities
 from distill.respondent import Respondent, Rows, ids_of
 from distill.schedules import ALIGNER, STUDENT
 from distill.shards import Stream
@@ -71,10 +72,10 @@ def report(
     stream, aligner = material.report, towers.get(ALIGNER)
     assert isinstance(stream, Stream)
     outputs = answer(stream, towers[STUDENT], aligner if material.reports_aligner else None)
+    task = stream.split.task
+    guess = majority_outputs(task.label_kind, material.train_labels, len(outputs.rows), task.num_outputs)
     metrics = measured(stream, outputs)
-    labels, task = stream.labels[outputs.rows], stream.split.task
-    guess = majority_outputs(task.label_kind, material.train_labels, len(labels), task.num_outputs)
-    metrics["majority"] = measure(task, labels, guess)
+    metrics |= measured(stream, replace(outputs, heads={"majority": guess}))
     export_predictions(folder, stream, outputs)
     return metrics
 
@@ -92,18 +93,19 @@ def respond(who: Respondent, rows: Rows, done: int) -> pa.Table:
         SourceError: a row lacks a column.
     """
     task, student = who.task, who.student
-    texts = [who.column(rows, name, done) for name in task.student_fields]
+    columns = {name: who.column(rows, name, done) for name in task.student_fields}
+    texts = filled(task.student_templates, columns)
     encoded = encode(who.tokenizer, texts, who.run.max_length).columns
     tokens = who.tokenizer.pad(encoded, return_tensors="pt").to(next(student.parameters()).device)
     logits_BC = student(**tokens).logits_BC.float().cpu().numpy()
     predicted, chances = predictions(task, logits_BC), probabilities(task.label_kind, logits_BC)
-    columns: dict[str, Any] = {
+    answers: dict[str, Any] = {
         "example_id": ids_of(rows, done),
         "predicted": list(predicted) if predicted.ndim == 2 else predicted,
         "logits": list(logits_BC),
     }
     if task.label_kind is LabelKind.SINGLE:
-        columns["class"] = [task.classes[index] for index in predicted]
+        answers["class"] = [task.classes[index] for index in predicted]
     if chances is not None:
-        columns["probabilities"] = list(chances)
-    return pa.table(columns)
+        answers["probabilities"] = list(chances)
+    return pa.table(answers)

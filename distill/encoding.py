@@ -1,6 +1,6 @@
 """Texts to token ids, the same for training and for new texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,20 @@ class Encoded:
 
     columns: dict[str, list[list[int]]]
     cut: list[bool]
+
+
+def filled(templates: Sequence[str], columns: Mapping[str, list[str]]) -> list[list[str]]:
+    """Write the fields of each row into some templates.
+
+    Args:
+        templates: with the names of columns in braces.
+        columns: the fields of the rows, by name.
+
+    Returns:
+        For each template the text of each row.
+    """
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [[template.format_map(row) for row in rows] for template in templates]
 
 
 def encode(tokenizer: Any, fields: Sequence[list[str]], max_length: int) -> Encoded:

@@ -62,6 +62,15 @@ def _heads(views: dict[str, View]) -> list[tuple[str, NDArray[np.float32]]]:
 
 
 def measured(stream: Stream, outputs: Outputs) -> dict[str, dict[str, float]]:
-    """Every metric of every head."""
-    task, labels = stream.split.task, stream.labels[outputs.rows]
-    return {name: measure(task, labels, values) for name, values in outputs.heads.items()}
+    """Every metric of every head; of each of the task's parts too, as `accuracy/matched`."""
+    parts = stream.split.parts(outputs.rows)
+    labels = stream.labels[outputs.rows]
+
+    def of_head(values_RC: NDArray[np.floating]) -> dict[str, float]:
+        found = measure(stream.split.task, labels, values_RC)
+        for part, rows_R in parts.items():
+            own = measure(stream.split.task, labels[rows_R], values_RC[rows_R])
+            found |= {f"{name}/{part}": value for name, value in own.items()}
+        return found
+
+    return {name: of_head(values) for name, values in outputs.heads.items()}

@@ -105,8 +105,9 @@ def references_of(stream: AnswerStream, rows: NDArray[np.int64]) -> list[str]:
 
 
 def measured_texts(stream: AnswerStream, texts: Texts) -> dict[str, float]:
-    """Every metric of texts."""
-    return measure_texts(stream.split.task, texts.said, references_of(stream, texts.rows))
+    """Every metric of texts; of each of the task's parts too, as `exact_answer/hellaswag`."""
+    split, references = stream.split, references_of(stream, texts.rows)
+    return measure_texts(split.task, texts.said, references, split.parts(texts.rows))
 
 
 def commonest(answers: Sequence[str]) -> str:

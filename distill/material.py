@@ -104,7 +104,7 @@ def stream_of(split: Split, run: RunConfig, tokenizer: Any, device: torch.device
 
 
 def _source(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) -> _Source:
-    tokens = tokenised(split.cache, split.name, tokenizer, split.task.student_fields, run.max_length)
+    tokens = tokenised(split.cache, split.name, tokenizer, split.task.student_templates, run.max_length)
     labels, usable_R = split.labels()
     if not usable_R.any():
         raise CacheError(

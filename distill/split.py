@@ -104,6 +104,14 @@ class Split:
         groups_B = self.group_starts.searchsorted(rows_B, side="right") - 1
         return groups_B, rows_B - self.group_starts[groups_B]
 
+    def parts(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+        """Which of some rows belong to each of the task's parts, by its name; without empty parts."""
+        if not self.task.parts:
+            return {}
+        found = np.array([self.task.part_of(identifier) or "" for identifier in self.example_ids(rows)])
+        masks = {part: found == part for part in self.task.parts}
+        return {part: rows_R for part, rows_R in masks.items() if rows_R.any()}
+
     def example_ids(self, rows: NDArray[np.int64]) -> list[str]:
         """Ids of some rows."""
         return self.column("example_id").take(pa.array(rows)).to_pylist()

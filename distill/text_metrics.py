@@ -3,7 +3,7 @@
 Letters: R rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,22 @@ def rouge_l(task: TaskSpec, said: Sequence[str], references: Sequence[str]) -> N
 TEXT_METRICS: dict[str, Scores] = {"exact_answer": exact_answers, "rouge_l": rouge_l}
 
 
-def measure_texts(task: TaskSpec, said: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Every metric of texts, by name."""
-    return {name: float(scores(task, said, references).mean()) for name, scores in TEXT_METRICS.items()}
+def measure_texts(
+    task: TaskSpec,
+    said: Sequence[str],
+    references: Sequence[str],
+    parts: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> dict[str, float]:
+    """Every metric of texts, by name.
+
+    Args:
+        task: takes the answers out of them.
+        said: the texts.
+        references: the right answers.
+        parts: rows that are measured apart as well, (R,), by name: `exact_answer/hellaswag`.
+    """
+    scores = {name: score(task, said, references) for name, score in TEXT_METRICS.items()}
+    found = {name: float(scores_R.mean()) for name, scores_R in scores.items()}
+    for part, rows_R in (parts or {}).items():
+        found |= {f"{name}/{part}": float(scores_R[rows_R].mean()) for name, scores_R in scores.items()}
+    return found

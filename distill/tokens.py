@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from distill.encoding import encode
+from distill.encoding import encode, filled
 from schemas.cache import TeacherCache
 from schemas.console import say
 from schemas.errors import ShardError
 from schemas.files import whole_file
 from schemas.manifest import digest_of
+from schemas.tasks.task import template_fields
 
 _LAYOUT = 2
 # What the file holds of each row beside its tokens.
@@ -96,7 +97,7 @@ def cache_folder() -> Path:
 
 
 def tokenised(
-    cache: TeacherCache, split: str, tokenizer: Any, fields: Sequence[str], max_length: int
+    cache: TeacherCache, split: str, tokenizer: Any, templates: Sequence[str], max_length: int
 ) -> Tokens:
     """Open the token file of a split, and make it first where there is none.
 
@@ -104,18 +105,18 @@ def tokenised(
         cache: whose texts are read.
         split: of the cache.
         tokenizer: a fast tokenizer of transformers.
-        fields: one text, or two that are encoded as a pair.
+        templates: names of fields in braces: one text, or two that are encoded as a pair.
         max_length: tokens kept of a text or pair.
 
     Raises:
         ShardError: a row lacks one of the fields.
     """
     made_with = [settings_of(tokenizer), tokenizer.pad_token_id, max_length]
-    key = digest_of([_LAYOUT, cache.manifest.digest, split, *made_with, list(fields)])
+    key = digest_of([_LAYOUT, cache.manifest.digest, split, *made_with, list(templates)])
     path = cache_folder() / "tokens" / f"{key[:32]}.arrow"
 
     def make() -> None:
-        _write(path, _batches(cache, split, tokenizer, fields, max_length))
+        _write(path, _batches(cache, split, tokenizer, templates, max_length))
 
     return kept(path, Tokens, make)
 
@@ -166,14 +167,15 @@ def _write(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
 
 
 def _batches(
-    cache: TeacherCache, split: str, tokenizer: Any, fields: Sequence[str], max_length: int
+    cache: TeacherCache, split: str, tokenizer: Any, templates: Sequence[str], max_length: int
 ) -> Iterator[pa.RecordBatch]:
+    names = template_fields(templates)
     for file, shard in cache.shards(split):
         with shard:
             for group in range(shard.num_row_groups):
                 table = shard.read_row_group(group, columns=["example_id", "fields"])
-                texts = [_texts(table.column("fields"), name, file.name) for name in fields]
-                encoded = encode(tokenizer, texts, max_length)
+                columns = {name: _texts(table.column("fields"), name, file.name) for name in names}
+                encoded = encode(tokenizer, filled(templates, columns), max_length)
                 narrow = (hashes_of(table.column("example_id")), pa.array(encoded.cut))
                 columns = {name: pa.array(ids, pa.list_(pa.int32())) for name, ids in encoded.columns.items()}
                 yield pa.RecordBatch.from_pydict({**columns, **dict(zip(_NARROW, narrow, strict=True))})

@@ -1,5 +1,6 @@
 """The discipline of generative tasks: a causal model, measured by the texts that it writes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,17 @@ from distill.answer_stream import AnswerStream, left_padded
 from distill.classifying import Learners
 from distill.config import RunConfig
 from distill.export import PREDICTIONS_NAME
-from distill.generation import Pen, commonest, export_texts, measured_texts, references_of
+from distill.generation import Pen, commonest, export_texts, measured_texts
 from distill.losses.writing import reconstructing_objective, reconstruction_loss, writing_objective
 from distill.material import Material
 from distill.order import EVALUATION_PASS
 from distill.respondent import Respondent, Rows, ids_of
 from distill.schedules import ALIGNER, STUDENT
-from distill.text_metrics import measure_texts
 from distill.vocabulary import check_vocabulary
 from distill.weights import name_of_student
 from distill.wording import wording_of
 from distill.writer import Writer, load_writer, tokenizer_file
+from schemas.example import Example
 from schemas.manifest import CacheManifest
 from schemas.tasks import TaskSpec
 from schemas.tokenizer import tokenizer_digest
@@ -94,12 +95,11 @@ def report(
     assert isinstance(stream, AnswerStream)
     assert isinstance(student, Writer)
     texts = pen_of(run, tokenizer).write_all(student, stream)
-    references, task = references_of(stream, texts.rows), stream.split.task
     metrics = {"student": measured_texts(stream, texts)}
     if material.reports_aligner:
         metrics["aligner"] = {"reconstruction_error": _reconstruction_error(stream, towers[ALIGNER])}
     guess = commonest(material.train_labels.tolist())
-    metrics["majority"] = measure_texts(task, [guess] * len(references), references)
+    metrics["majority"] = measured_texts(stream, replace(texts, said=[guess] * len(texts.said)))
     export_texts(folder / PREDICTIONS_NAME, stream, texts)
     return metrics
 
@@ -165,4 +165,5 @@ def _prompts(who: Respondent, rows: Rows, done: int) -> list[str]:
     fields = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     if isinstance(template, str):
         return [template.format_map(one) for one in fields]
-    return [" ".join(one.values()) for one in fields]
+    examples = [Example(id="", task=who.task.name, split="test", fields=one) for one in fields]
+    return [who.task.teacher_prompt(example) for example in examples]

@@ -2,4 +2,4 @@
 
 from schemas.tasks.task import LabelKind, TaskSpec
 
-FREE = TaskSpec(name="free", fields=(), label_kind=LabelKind.NONE, metric="none", student_fields=())
+FREE = TaskSpec(name="free", fields=(), label_kind=LabelKind.NONE, metric="none", student_templates=())

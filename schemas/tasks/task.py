@@ -1,8 +1,9 @@
 """TaskSpec: all that the pipeline knows of a task, as data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from string import Formatter
 
 from schemas.errors import SourceError
 from schemas.example import Example
@@ -23,6 +24,12 @@ def all_fields(example: Example) -> str:
     return " ".join(example.fields.values())
 
 
+def template_fields(templates: Sequence[str]) -> tuple[str, ...]:
+    """Names of the fields that stand in some templates, each once, in their order."""
+    pieces = [piece for template in templates for piece in Formatter().parse(template)]
+    return tuple(dict.fromkeys(name for _, name, _, _ in pieces if name))
+
+
 def whole_text(text: str) -> str | None:
     """Take a text as it is, without the space around it."""
     return text.strip() or None
@@ -39,7 +46,9 @@ class TaskSpec:
         classes: names of the classes, in the order of their ids; empty for other label kinds.
         value_range: lowest and highest target of a regression task, in its own scale.
         metric: name of the metric that selects checkpoints and heads the report.
-        student_fields: the fields that the student reads: one text, or two encoded as a pair.
+        student_templates: what the student reads, fields in braces: one text, or two encoded as a pair.
+        parts: names of what its reported rows fall into, each measured apart as well; a row of the part
+            `matched` has an id that begins with `matched/`.
         source: name of the reader for its original files (teacher_cache/readers).
         teacher_prompt: what the teacher is asked; never shows the label.
         templates: other ways to ask, by name: texts with the names of fields in braces. `instruction` is for
@@ -53,7 +62,8 @@ class TaskSpec:
     metric: str
     classes: tuple[str, ...] = ()
     value_range: tuple[float, float] | None = None
-    student_fields: tuple[str, ...] = ("text",)
+    student_templates: tuple[str, ...] = ("{text}",)
+    parts: tuple[str, ...] = ()
     source: str | None = None
     teacher_prompt: Callable[[Example], str] = all_fields
     templates: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
@@ -63,14 +73,24 @@ class TaskSpec:
         """What the teacher is given: the example's own prompt, or the task's template."""
         return self.teacher_prompt(example) if example.prompt is None else example.prompt
 
-    def student_text(self, fields: dict[str, str]) -> tuple[str, ...]:
+    def student_text(self, fields: Mapping[str, str]) -> tuple[str, ...]:
         """What the student reads: one text, or the two texts of a pair."""
-        return tuple(fields[name] for name in self.student_fields)
+        return tuple(template.format_map(fields) for template in self.student_templates)
+
+    def part_of(self, identifier: str) -> str | None:
+        """Which of the task's parts an example belongs to; None for none."""
+        part, slash, _ = identifier.partition("/")
+        return part if slash and part in self.parts else None
 
     def is_right(self, said: str, reference: str) -> bool:
         """Whether a generated text says what the reference answer says."""
         answer = self.extract_answer(said)
         return answer is not None and answer == self.extract_answer(reference)
+
+    @property
+    def student_fields(self) -> tuple[str, ...]:
+        """Names of the fields that the student reads, each once, in their order."""
+        return template_fields(self.student_templates)
 
     @property
     def num_outputs(self) -> int:

@@ -35,7 +35,7 @@ PAIRS = TaskSpec(
     label_kind=LabelKind.SINGLE,
     classes=("no", "yes"),
     metric="accuracy",
-    student_fields=("first", "second"),
+    student_templates=("{first}", "{second}"),
 )
 SMALL = {"epochs": 6, "batch_size": 16, "lr": 1e-2, "aligner_lr": 1e-2, "max_length": 32, "hidden_dim": 16}
 UNDISTILLED = {"method": "undistilled", "aligner_lr": None, "hidden_dim": None}

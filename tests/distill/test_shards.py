@@ -38,7 +38,7 @@ def stream(
     cache: TeacherCache, student: Path, how: DistillationConfig | None = RAW, max_length: int = 16
 ) -> Stream:
     split = Split(cache, "train", TASK)
-    tokens = tokenised(cache, "train", load_tokenizer(str(student)), ("text",), max_length)
+    tokens = tokenised(cache, "train", load_tokenizer(str(student)), ("{text}",), max_length)
     order = Order(
         seed=0,
         batch_size=7,

@@ -12,7 +12,7 @@ from schemas.errors import ShardError
 
 def test_rows_are_what_the_tokenizer_gives(cache: TeacherCache, tiny_student: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_student))
-    tokens = tokenised(cache, "train", tokenizer, ("text",), 8)
+    tokens = tokenised(cache, "train", tokenizer, ("{text}",), 8)
     texts = [
         fields[0]["text"]
         for _, shard in cache.shards("train")
@@ -28,30 +28,30 @@ def test_rows_are_what_the_tokenizer_gives(cache: TeacherCache, tiny_student: Pa
 
 def test_pairs_carry_their_segments(cache: TeacherCache, tiny_student: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_student))
-    tokens = tokenised(cache, "train", tokenizer, ("text", "text"), 64)
+    tokens = tokenised(cache, "train", tokenizer, ("{text}", "{text}"), 64)
     assert tokens.names == ("input_ids", "token_type_ids")
     assert set(tokens.rows("token_type_ids", np.array([0]))[0].tolist()) == {0, 1}
 
 
 def test_are_made_once(cache: TeacherCache, tiny_student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = load_tokenizer(str(tiny_student))
-    tokenised(cache, "train", tokenizer, ("text",), 9)
+    tokenised(cache, "train", tokenizer, ("{text}",), 9)
     monkeypatch.setattr(tokens_module, "_write", lambda *_, **__: pytest.fail("tokenised twice"))
-    assert tokenised(cache, "train", tokenizer, ("text",), 9).lengths.max() <= 9
+    assert tokenised(cache, "train", tokenizer, ("{text}",), 9).lengths.max() <= 9
 
 
 def test_refuses_a_field_that_the_rows_lack(cache: TeacherCache, tiny_student: Path) -> None:
     with pytest.raises(ShardError, match="0 of 40 rows have the field 'premise'"):
-        tokenised(cache, "train", load_tokenizer(str(tiny_student)), ("premise",), 8)
+        tokenised(cache, "train", load_tokenizer(str(tiny_student)), ("{premise}",), 8)
 
 
 def test_a_damaged_file_is_made_again(
     cache: TeacherCache, tiny_student: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tokenizer = load_tokenizer(str(tiny_student))
-    whole = tokenised(cache, "train", tokenizer, ("text",), 10).lengths.tolist()
+    whole = tokenised(cache, "train", tokenizer, ("{text}",), 10).lengths.tolist()
     for path in (cache_folder() / "tokens").glob("*.arrow"):
         path.write_bytes(path.read_bytes()[:100])
 
-    assert tokenised(cache, "train", tokenizer, ("text",), 10).lengths.tolist() == whole
+    assert tokenised(cache, "train", tokenizer, ("{text}",), 10).lengths.tolist() == whole
     assert "is damaged" in capsys.readouterr().err
