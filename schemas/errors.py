@@ -11,6 +11,7 @@ ArmadaError
 ├── TeacherError           a teacher that cannot be loaded or asked
 ├── StudentError           a student that cannot be loaded or trained
 ├── ResultError            a result file that is missing, damaged or of another version
+├── AnalysisError          finished runs that an analysis cannot be made of
 ├── StoppedError           a signal asked to stop; what was done is saved
 └── ShapeError             two tensors that do not fit each other
 
@@ -64,6 +65,10 @@ class StudentError(ArmadaError):
 
 class ResultError(ArmadaError):
     """A result file that is missing, damaged or of another version."""
+
+
+class AnalysisError(ArmadaError):
+    """Finished runs that an analysis cannot be made of."""
 
 
 class StoppedError(ArmadaError):
