@@ -1,7 +1,7 @@
 """Instruction tuning, Tables 12 and 13: learnt from Dolly, reported on five sets by ROUGE-L.
 
 `instructions/all` is trained once and reports every set apart; the other rows report one set each
-(docs/decisions/0020).
+(docs/decisions/0017).
 """
 
 from functools import partial

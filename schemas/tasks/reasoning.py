@@ -2,7 +2,7 @@
 
 All are learnt from two fine-tuning sets, commonsense and mathematics, and the answer is parsed from what the
 student writes. `reasoning/commonsense` and `reasoning/math` are trained once and report every set apart; the
-other rows report one set each (docs/decisions/0020).
+other rows report one set each (docs/decisions/0017).
 """
 
 from functools import partial
