@@ -15,6 +15,7 @@ from distill.classifying import Learners
 from distill.config import RunConfig
 from distill.export import PREDICTIONS_NAME
 from distill.generation import Pen, commonest, export_texts, measured_texts
+from distill.losses.divergence import check_divergence, parse_divergence
 from distill.losses.writing import reconstructing_objective, reconstruction_loss, writing_objective
 from distill.material import Material
 from distill.order import EVALUATION_PASS
@@ -40,9 +41,13 @@ def load(run: RunConfig, manifest: CacheManifest) -> tuple[Any, tuple[str, ...]]
     """The plain student of a run; none of its modules is new.
 
     Raises:
+        ConfigError: the cache holds draws, which the divergence or the temperature cannot be had from.
         MismatchError: the teacher's tokens are to be matched, and the student has others.
         StudentError: it cannot be loaded, or its head cannot be used.
     """
+    if run.tokens is not None:
+        divergence, drawn = parse_divergence(run.tokens.kd_divergence), manifest.request.codec == "sampled"
+        check_divergence(divergence, run.tokens.kd_temperature, drawn=drawn)
     backbone = load_writer(run.student)
     if run.tokens is not None:
         num_ids = len(backbone.get_output_embeddings().weight)
