@@ -244,7 +244,9 @@ def _train(run: RunConfig, shards: Path, folder: Path, digest: str, session: Ses
     from schemas.cache import open_cache
 
     cache = open_cache(shards)
-    with claimed(folder, run, digest):
+    with claimed(folder, run, digest) as made:
+        if made is not None:
+            return made
         from distill.trainer import fit
 
         return fit(run, cache, folder, quiet=quiet, session=session)

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from socket import gethostname
+from typing import IO
 
 from distill.config import RunConfig, options_of
 from distill.methods import METHODS
@@ -14,6 +16,7 @@ from schemas.errors import LockedError, ResultError
 from schemas.files import write_text
 from schemas.result import RESULT_NAME, RunResult, read_result
 
+DEFAULT_STORE = Path("data/results")
 CONFIG_NAME, LOCK_NAME, CHECKPOINT_NAME = "config.toml", ".lock", "checkpoint"
 # A run has begun where its log or a checkpoint stands: one that was refused before leaves its settings alone.
 _STARTED = ("metrics.jsonl", CHECKPOINT_NAME)
@@ -29,7 +32,12 @@ _LEFT_BY_DISTILLATION = ("aligner.safetensors",)
 
 def default_folder(run: RunConfig, digest: str) -> Path:
     """Where a run goes that was given no folder; equal runs meet there."""
-    return Path("data/results") / run.task / f"{run.label}-s{run.seed}-{digest[:8]}"
+    return folder_in(DEFAULT_STORE, run, digest)
+
+
+def folder_in(store: Path, run: RunConfig, digest: str) -> Path:
+    """Where a run goes in a store; equal runs meet there."""
+    return store / run.task / f"{run.label}-s{run.seed}-{digest[:8]}"
 
 
 def finished(folder: Path, digest: str) -> RunResult | None:
@@ -93,32 +101,46 @@ def beside(folder: Path) -> list[tuple[Path, RunResult]]:
 
 
 @contextmanager
-def claimed(folder: Path, run: RunConfig, digest: str) -> Generator[None]:
+def claimed(folder: Path, run: RunConfig, digest: str) -> Generator[RunResult | None]:
     """Hold a run's folder, its configuration written, until the run ends.
+
+    Yields:
+        The result, where another process has finished the run since the caller looked; None where it is to be
+        made.
 
     Raises:
         LockedError: another process trains there.
         ResultError: the folder holds another run, or something that is no run.
     """
-    result = finished(folder, digest)
+    finished(folder, digest)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK_NAME).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise LockedError(
-                f"--out {folder}: process {lock.read().strip() or 'unknown'} trains there; wait for it"
-            ) from None
+        _hold(lock, folder)
         lock.truncate(0)
-        lock.write(str(os.getpid()))
+        lock.write(f"{os.getpid()} on {gethostname()}")
         lock.flush()
-        write_text(folder / CONFIG_NAME, as_toml(run, digest))
+        # Asked again, now that nobody else can be at it.
+        result = finished(folder, digest)
         if result is None:
+            write_text(folder / CONFIG_NAME, as_toml(run, digest))
             # Of a run that has lost what it left: a kill from here on must not leave it standing.
             (folder / RESULT_NAME).unlink(missing_ok=True)
-        yield
+        yield result
         (folder / LOCK_NAME).unlink()
+
+
+def _hold(lock: IO[str], folder: Path) -> None:
+    """Take a lock file, which whoever held it before may have deleted meanwhile."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        taken = os.fstat(lock.fileno()).st_nlink == 0
+    except BlockingIOError:
+        taken = True
+    if taken:
+        lock.seek(0)
+        raise LockedError(
+            f"--out {folder}: process {lock.read().strip() or 'unknown'} trains there; wait for it"
+        )
 
 
 def as_toml(run: RunConfig, digest: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from distill.config import options_of, resolve
-from distill.store import claimed, default_folder, finished, lost
+from distill.store import _hold, claimed, default_folder, finished, lost
 from schemas.errors import LockedError, ResultError, StudentError
 from schemas.manifest import TeacherIdentity
 from schemas.result import CacheOrigin, RunResult, write_result
@@ -34,7 +34,7 @@ def test_an_unfinished_run_is_made_again_by_itself_only(tmp_path: Path) -> None:
 def test_two_at_a_time_are_refused_by_number(tmp_path: Path) -> None:
     import os
 
-    folder, wanted = tmp_path / "run", f"process {os.getpid()} trains there"
+    folder, wanted = tmp_path / "run", f"process {os.getpid()} on .+ trains there"
     with claimed(folder, RUN, DIGEST), pytest.raises(LockedError, match=wanted):
         claimed(folder, RUN, DIGEST).__enter__()
     with claimed(folder, RUN, DIGEST):
@@ -125,3 +125,19 @@ def test_an_undistilled_run_has_no_aligner_to_lose(tmp_path: Path) -> None:
     plain = result.model_copy(update={"config": {**result.config, "method": "undistilled"}})
     write_result(tmp_path, plain)
     assert finished(tmp_path, DIGEST) == plain
+
+
+def test_what_another_process_finished_meanwhile_is_not_made_again(tmp_path: Path) -> None:
+    assert finished(tmp_path, DIGEST) is None
+    result = made(tmp_path)
+
+    with claimed(tmp_path, RUN, DIGEST) as found:
+        assert found == result
+    assert finished(tmp_path, DIGEST) == result
+
+
+def test_a_lock_file_that_its_holder_deleted_meanwhile_locks_nothing(tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("a+") as opened_before:
+        (tmp_path / ".lock").unlink()
+        with pytest.raises(LockedError, match="wait for it"):
+            _hold(opened_before, tmp_path)
