@@ -3,19 +3,26 @@
 Letters: B batch, P manifold.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import cosine_similarity, mse_loss
 
 from distill.losses.pair import comparable
+from distill.means import WHOLE, Means
 from distill.rules import Formulation
 
-ManifoldLoss = Callable[[Tensor, Tensor], Tensor]
+
+class ManifoldLoss(Protocol):
+    """From two projections, (B, P), to a scalar."""
+
+    def __call__(self, student_BP: Tensor, aligner_BP: Tensor, means: Means = WHOLE) -> Tensor:
+        """Say how far apart they are."""
+        ...
 
 
-def cosine_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
+def cosine_loss(student_BP: Tensor, aligner_BP: Tensor, means: Means = WHOLE) -> Tensor:
     """Turn the student's batch centroid towards the aligner's.
 
     One minus the cosine between (mean over B of student) and (mean over B of aligner).
@@ -23,6 +30,7 @@ def cosine_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Args:
         student_BP: student projection, float, (B, P).
         aligner_BP: aligner projection, float, (B, P), treated as constant.
+        means: how means over the batch are taken.
 
     Returns:
         Scalar in [0, 2], no unit.
@@ -33,10 +41,10 @@ def cosine_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Source: arXiv 2603.10877, eq. 3, reference formulation; docs/paper-map.md.
     """
     student_BP, aligner_BP = comparable(student_BP, aligner_BP)
-    return 1 - cosine_similarity(student_BP.mean(dim=0), aligner_BP.mean(dim=0), dim=0)
+    return 1 - cosine_similarity(means.centroid(student_BP), means.centroid(aligner_BP), dim=0)
 
 
-def euclid_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
+def euclid_loss(student_BP: Tensor, aligner_BP: Tensor, means: Means = WHOLE) -> Tensor:
     """Pull the two batch centroids together.
 
     Mean over P of (mean over B of student minus mean over B of aligner) squared.
@@ -44,6 +52,7 @@ def euclid_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Args:
         student_BP: student projection, float, (B, P).
         aligner_BP: aligner projection, float, (B, P), treated as constant.
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0, squared manifold units.
@@ -54,10 +63,10 @@ def euclid_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Source: arXiv 2603.10877, eq. 4, reference formulation; docs/paper-map.md.
     """
     student_BP, aligner_BP = comparable(student_BP, aligner_BP)
-    return mse_loss(student_BP.mean(dim=0), aligner_BP.mean(dim=0))
+    return mse_loss(means.centroid(student_BP), means.centroid(aligner_BP))
 
 
-def elementwise_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
+def elementwise_loss(student_BP: Tensor, aligner_BP: Tensor, means: Means = WHOLE) -> Tensor:
     """Pull each example of the student towards the same example of the aligner.
 
     Mean over B and P of (student minus aligner) squared.
@@ -65,6 +74,7 @@ def elementwise_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Args:
         student_BP: student projection, float, (B, P).
         aligner_BP: aligner projection, float, (B, P), treated as constant.
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0, squared manifold units.
@@ -74,10 +84,11 @@ def elementwise_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
 
     Source: arXiv 2603.10877, eq. 5, reference formulation; docs/paper-map.md.
     """
-    return mse_loss(*comparable(student_BP, aligner_BP))
+    student_BP, aligner_BP = comparable(student_BP, aligner_BP)
+    return means.of_rows((student_BP - aligner_BP).square().mean(dim=1))
 
 
-def paper_cosine_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
+def paper_cosine_loss(student_BP: Tensor, aligner_BP: Tensor, means: Means = WHOLE) -> Tensor:
     """Turn the student's batch centroid towards the aligner's, and stretch it: the paper does not normalise.
 
     One minus the inner product of (mean over B of student) and (mean over B of aligner).
@@ -85,6 +96,7 @@ def paper_cosine_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Args:
         student_BP: student projection, float, (B, P).
         aligner_BP: aligner projection, float, (B, P), treated as constant.
+        means: how means over the batch are taken.
 
     Returns:
         Scalar without a lower bound, squared manifold units; 0 at equality only for centroids of length 1.
@@ -95,10 +107,10 @@ def paper_cosine_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Source: arXiv 2603.10877, eq. 3, paper formulation; docs/paper-map.md.
     """
     student_BP, aligner_BP = comparable(student_BP, aligner_BP)
-    return 1 - student_BP.mean(dim=0) @ aligner_BP.mean(dim=0)
+    return 1 - means.centroid(student_BP) @ means.centroid(aligner_BP)
 
 
-def paper_euclid_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
+def paper_euclid_loss(student_BP: Tensor, aligner_BP: Tensor, means: Means = WHOLE) -> Tensor:
     """Pull the two batch centroids together, at a rate that does not fall with their distance.
 
     Length over P of (mean over B of student minus mean over B of aligner).
@@ -106,6 +118,7 @@ def paper_euclid_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Args:
         student_BP: student projection, float, (B, P).
         aligner_BP: aligner projection, float, (B, P), treated as constant.
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0, manifold units.
@@ -116,10 +129,10 @@ def paper_euclid_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Source: arXiv 2603.10877, eq. 4, paper formulation; docs/paper-map.md.
     """
     student_BP, aligner_BP = comparable(student_BP, aligner_BP)
-    return vector_norm(student_BP.mean(dim=0) - aligner_BP.mean(dim=0))
+    return vector_norm(means.centroid(student_BP) - means.centroid(aligner_BP))
 
 
-def paper_elementwise_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
+def paper_elementwise_loss(student_BP: Tensor, aligner_BP: Tensor, means: Means = WHOLE) -> Tensor:
     """Pull each example of the student towards the aligner's, far ones no harder than near ones.
 
     Mean over B of the length over P of (student minus aligner).
@@ -127,6 +140,7 @@ def paper_elementwise_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Args:
         student_BP: student projection, float, (B, P).
         aligner_BP: aligner projection, float, (B, P), treated as constant.
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0, manifold units; never below `paper_euclid_loss`.
@@ -137,23 +151,24 @@ def paper_elementwise_loss(student_BP: Tensor, aligner_BP: Tensor) -> Tensor:
     Source: arXiv 2603.10877, eq. 5, paper formulation; docs/paper-map.md.
     """
     student_BP, aligner_BP = comparable(student_BP, aligner_BP)
-    return vector_norm(student_BP - aligner_BP, dim=1).mean()
+    return means.of_rows(vector_norm(student_BP - aligner_BP, dim=1))
 
 
-def centroid_norm(latent_BP: Tensor) -> Tensor:
+def centroid_norm(latent_BP: Tensor, means: Means = WHOLE) -> Tensor:
     """Say how long a batch's mean is; the paper's cosine falls without end as the two means grow.
 
     Length over P of the mean over B.
 
     Args:
         latent_BP: projection of either tower, float, (B, P).
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0, manifold units, without gradient.
 
     Source: ours; a run with the unnormalised eq. 3 reports it; docs/decisions/0001.
     """
-    return vector_norm(latent_BP.detach().float().mean(dim=0))
+    return vector_norm(means.centroid(latent_BP.detach().float()))
 
 
 MANIFOLD_LOSSES: dict[tuple[Formulation, str], ManifoldLoss] = {

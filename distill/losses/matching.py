@@ -4,17 +4,27 @@ Letters: B batch, C outputs (classes, or 1 for regression).
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from torch import Tensor
 from torch.linalg import vector_norm
-from torch.nn.functional import mse_loss
 
 from distill.losses.pair import comparable
+from distill.means import WHOLE, Means
 from distill.rules import Formulation
 from schemas.tasks import LabelKind
 
 Phi = Callable[[Tensor], Tensor]
-MatchingLoss = Callable[[Tensor, Tensor, float, Phi], Tensor]
+
+
+class MatchingLoss(Protocol):
+    """From two towers' outputs, (B, C), to a scalar."""
+
+    def __call__(
+        self, student_BC: Tensor, aligner_BC: Tensor, temperature: float, phi: Phi, means: Means = WHOLE
+    ) -> Tensor:
+        """Say how far apart they are."""
+        ...
 
 
 def softmax(logits_BC: Tensor) -> Tensor:
@@ -53,7 +63,9 @@ def identity(predictions_BC: Tensor) -> Tensor:
     return predictions_BC
 
 
-def match_loss(student_BC: Tensor, aligner_BC: Tensor, temperature: float, phi: Phi) -> Tensor:
+def match_loss(
+    student_BC: Tensor, aligner_BC: Tensor, temperature: float, phi: Phi, means: Means = WHOLE
+) -> Tensor:
     """Give the student the aligner's softened outputs as a second label.
 
     Mean over B and C of (phi(student / temperature) minus phi(aligner / temperature)) squared, times
@@ -64,6 +76,7 @@ def match_loss(student_BC: Tensor, aligner_BC: Tensor, temperature: float, phi: 
         aligner_BC: aligner logits or predictions, float, (B, C), treated as constant.
         temperature: > 0; the higher, the softer the outputs.
         phi: from logits to what is compared.
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0.
@@ -74,10 +87,13 @@ def match_loss(student_BC: Tensor, aligner_BC: Tensor, temperature: float, phi: 
     Source: arXiv 2603.10877, eq. 2, reference formulation; docs/paper-map.md.
     """
     student_BC, aligner_BC = comparable(student_BC, aligner_BC)
-    return mse_loss(phi(student_BC / temperature), phi(aligner_BC / temperature)) * temperature**2
+    gap_BC = phi(student_BC / temperature) - phi(aligner_BC / temperature)
+    return means.of_rows(gap_BC.square().mean(dim=1)) * temperature**2
 
 
-def paper_match_loss(student_BC: Tensor, aligner_BC: Tensor, temperature: float, phi: Phi) -> Tensor:
+def paper_match_loss(
+    student_BC: Tensor, aligner_BC: Tensor, temperature: float, phi: Phi, means: Means = WHOLE
+) -> Tensor:
     """Give the student the aligner's softened outputs as a second label, by distance.
 
     Mean over B of the length over C of (phi(student / temperature) minus phi(aligner / temperature)).
@@ -87,6 +103,7 @@ def paper_match_loss(student_BC: Tensor, aligner_BC: Tensor, temperature: float,
         aligner_BC: aligner logits or predictions, float, (B, C), treated as constant.
         temperature: > 0; the higher, the softer the outputs.
         phi: from logits to what is compared.
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0.
@@ -97,7 +114,8 @@ def paper_match_loss(student_BC: Tensor, aligner_BC: Tensor, temperature: float,
     Source: arXiv 2603.10877, eq. 2, paper formulation; docs/paper-map.md.
     """
     student_BC, aligner_BC = comparable(student_BC, aligner_BC)
-    return vector_norm(phi(student_BC / temperature) - phi(aligner_BC / temperature), dim=1).mean()
+    gap_BC = phi(student_BC / temperature) - phi(aligner_BC / temperature)
+    return means.of_rows(vector_norm(gap_BC, dim=1))
 
 
 PHIS: dict[LabelKind, Phi] = {

@@ -3,9 +3,8 @@
 Letters: B batch, C outputs, P manifold.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -13,13 +12,21 @@ from distill.config import DistillationConfig
 from distill.losses.manifold import MANIFOLD_LOSSES, centroid_norm
 from distill.losses.matching import MATCHING_LOSSES, PHIS
 from distill.losses.task import TASK_LOSSES
+from distill.means import WHOLE, Means
 from distill.rules import Formulation
 from distill.teacher_tokens import TeacherTokens
 from distill.view import TokenView, View
 from schemas.tasks import LabelKind, TaskSpec
 
 Part = TypeVar("Part")
-TermValue = Callable[[View, View | None, Tensor], Tensor]
+
+
+class TermValue(Protocol):
+    """From (this tower's view, the aligner's view or None, labels) to a scalar."""
+
+    def __call__(self, view: View, aligner: View | None, labels: Tensor, means: Means, /) -> Tensor:
+        """The term of a batch."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Term:
     Attributes:
         name: as in `metrics.jsonl`.
         weight: its factor in the total.
-        value: from (this tower's view, the aligner's view or None, labels) to a scalar.
+        value: of a batch.
     """
 
     name: str
@@ -50,7 +57,12 @@ class Losses:
     parts: dict[str, Tensor]
 
 
-OnTokens = Callable[[TokenView, TeacherTokens | None], Losses]
+class OnTokens(Protocol):
+    """From the tokens of a batch to losses."""
+
+    def __call__(self, view: TokenView, teacher: TeacherTokens | None, *, num_tokens: float | None) -> Losses:
+        """The losses, their sums divided by `num_tokens`, or by the tokens of the view."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,12 @@ class Objective:
     on_tokens: OnTokens | None = None
 
     def __call__(
-        self, view: View, aligner: View | None, labels: Tensor, teacher: TeacherTokens | None = None
+        self,
+        view: View,
+        aligner: View | None,
+        labels: Tensor,
+        teacher: TeacherTokens | None = None,
+        means: Means = WHOLE,
     ) -> Losses:
         """Value of every term and of their weighted sum.
 
@@ -80,6 +97,8 @@ class Objective:
             aligner: of the aligner, treated as constant; None where no term reads it.
             labels: as in `Batch`.
             teacher: of the answer's tokens; None where no loss reads them.
+            means: how means over the batch are taken; where several processes share it, the mean of their
+                totals, and of each part, is the whole batch's.
 
         Returns:
             The total, and each part by name.
@@ -89,11 +108,13 @@ class Objective:
         """
         if self.rectifies:
             view, aligner = rectified(view), None if aligner is None else rectified(aligner)
-        values = {term.name: term.value(view, aligner, labels) for term in (*self.terms, *self.watched)}
+        values = {
+            term.name: term.value(view, aligner, labels, means) for term in (*self.terms, *self.watched)
+        }
         summands = [term.weight * values[term.name] for term in self.terms]
         parts = {name: value.detach() for name, value in values.items()}
         if self.on_tokens is not None:
-            on_tokens = self.on_tokens(there(view.tokens), teacher)
+            on_tokens = self.on_tokens(there(view.tokens), teacher, num_tokens=means.num_tokens)
             summands, parts = [on_tokens.total, *summands], {**on_tokens.parts, **parts}
         first, *others = summands
         return Losses(sum(others, first), parts)
@@ -213,19 +234,24 @@ def student_objective(task: TaskSpec, distillation: DistillationConfig) -> Objec
 
 def _task(task: TaskSpec, weight: float) -> Term:
     loss = TASK_LOSSES[task.label_kind]
-    return Term("task", weight, lambda view, _, labels: loss(there(view.logits_BC), labels))
+    return Term("task", weight, lambda view, _, labels, means: loss(there(view.logits_BC), labels, means))
 
 
 def _task_aux(task: TaskSpec, weight: float) -> Term:
     loss = TASK_LOSSES[task.label_kind]
-    return Term("task_aux", weight, lambda view, _, labels: loss(there(view.aux_logits_BC), labels))
+
+    def value(view: View, _: View | None, labels: Tensor, means: Means) -> Tensor:
+        return loss(there(view.aux_logits_BC), labels, means)
+
+    return Term("task_aux", weight, value)
 
 
 def _match(task: TaskSpec, distillation: DistillationConfig, weight: float) -> Term:
     loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[task.label_kind]
 
-    def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
-        return loss(there(view.logits_BC), there(there(aligner).logits_BC), distillation.temperature, phi)
+    def value(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
+        other_BC = there(there(aligner).logits_BC)
+        return loss(there(view.logits_BC), other_BC, distillation.temperature, phi, means)
 
     return Term("match", weight, value)
 
@@ -233,9 +259,9 @@ def _match(task: TaskSpec, distillation: DistillationConfig, weight: float) -> T
 def _match_aux(task: TaskSpec, distillation: DistillationConfig, weight: float) -> Term:
     loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[task.label_kind]
 
-    def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
+    def value(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
         other_BC = there(there(aligner).aux_logits_BC)
-        return loss(there(view.aux_logits_BC), other_BC, distillation.temperature, phi)
+        return loss(there(view.aux_logits_BC), other_BC, distillation.temperature, phi, means)
 
     return Term("match_aux", weight, value)
 
@@ -246,8 +272,8 @@ def manifold_terms(distillation: DistillationConfig) -> tuple[Term, ...]:
         return ()
     loss = MANIFOLD_LOSSES[distillation.formulation, distillation.manifold]
 
-    def value(view: View, aligner: View | None, _: Tensor) -> Tensor:
-        return loss(there(view.latent_BP), there(there(aligner).latent_BP))
+    def value(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
+        return loss(there(view.latent_BP), there(there(aligner).latent_BP), means)
 
     return (Term("manifold", distillation.beta, value),)
 
@@ -257,8 +283,12 @@ def _norms(distillation: DistillationConfig) -> tuple[Term, ...]:
     if not unbounded or distillation.beta == 0:
         return ()
     return (
-        Term("student_norm", 0.0, lambda view, _, __: centroid_norm(there(view.latent_BP))),
-        Term("aligner_norm", 0.0, lambda _, aligner, __: centroid_norm(there(there(aligner).latent_BP))),
+        Term("student_norm", 0.0, lambda view, _, __, means: centroid_norm(there(view.latent_BP), means)),
+        Term(
+            "aligner_norm",
+            0.0,
+            lambda _, aligner, __, means: centroid_norm(there(there(aligner).latent_BP), means),
+        ),
     )
 
 

@@ -3,18 +3,25 @@
 Letters: B batch, C outputs (classes, or 1 for regression).
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from distill.means import WHOLE, Means
 from schemas.errors import ShapeError
 from schemas.tasks import LabelKind
 
-TaskLoss = Callable[[Tensor, Tensor], Tensor]
+
+class TaskLoss(Protocol):
+    """From outputs, (B, C), and labels to a scalar."""
+
+    def __call__(self, outputs: Tensor, labels: Tensor, /, means: Means = WHOLE) -> Tensor:
+        """Say how wrong the outputs are."""
+        ...
 
 
-def cross_entropy_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
+def cross_entropy_loss(logits_BC: Tensor, labels_B: Tensor, means: Means = WHOLE) -> Tensor:
     """Learn which of C exclusive classes is right.
 
     Mean over B of minus the log-probability of the label.
@@ -22,6 +29,7 @@ def cross_entropy_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
     Args:
         logits_BC: float, (B, C).
         labels_B: class ids, int64, (B,).
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0, nats.
@@ -32,10 +40,10 @@ def cross_entropy_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
     Source: arXiv 2603.10877, section 3.3, L_T of classification.
     """
     _check(logits_BC, labels_B, tuple(logits_BC.shape[:1]))
-    return cross_entropy(_full(logits_BC), labels_B)
+    return means.of_rows(cross_entropy(_full(logits_BC), labels_B, reduction="none"))
 
 
-def squared_error_loss(predictions_B1: Tensor, targets_B: Tensor) -> Tensor:
+def squared_error_loss(predictions_B1: Tensor, targets_B: Tensor, means: Means = WHOLE) -> Tensor:
     """Learn a number in the task's own scale.
 
     Mean over B of (prediction minus target) squared.
@@ -43,6 +51,7 @@ def squared_error_loss(predictions_B1: Tensor, targets_B: Tensor) -> Tensor:
     Args:
         predictions_B1: float, (B, 1).
         targets_B: float, (B,).
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0, squared units of the target.
@@ -53,10 +62,11 @@ def squared_error_loss(predictions_B1: Tensor, targets_B: Tensor) -> Tensor:
     Source: arXiv 2603.10877, section 3.3, L_T of regression.
     """
     _check(predictions_B1, targets_B.unsqueeze(-1), tuple(predictions_B1.shape))
-    return mse_loss(_full(predictions_B1).squeeze(-1), targets_B.to(_full(predictions_B1).dtype))
+    predictions_B = _full(predictions_B1).squeeze(-1)
+    return means.of_rows((predictions_B - targets_B.to(predictions_B.dtype)).square())
 
 
-def binary_cross_entropy_loss(logits_BC: Tensor, labels_BC: Tensor) -> Tensor:
+def binary_cross_entropy_loss(logits_BC: Tensor, labels_BC: Tensor, means: Means = WHOLE) -> Tensor:
     """Learn which of C independent classes hold.
 
     Mean over B and C of minus the log-probability of each class's yes or no.
@@ -64,6 +74,7 @@ def binary_cross_entropy_loss(logits_BC: Tensor, labels_BC: Tensor) -> Tensor:
     Args:
         logits_BC: float, (B, C).
         labels_BC: 0 or 1, float, (B, C).
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0, nats.
@@ -74,7 +85,9 @@ def binary_cross_entropy_loss(logits_BC: Tensor, labels_BC: Tensor) -> Tensor:
     Source: ours, the paper names no loss for MM-IMDb; docs/paper-map.md.
     """
     _check(logits_BC, labels_BC, tuple(logits_BC.shape))
-    return binary_cross_entropy_with_logits(_full(logits_BC), labels_BC.to(_full(logits_BC).dtype))
+    logits_BC = _full(logits_BC)
+    loss_BC = binary_cross_entropy_with_logits(logits_BC, labels_BC.to(logits_BC.dtype), reduction="none")
+    return means.of_rows(loss_BC.mean(dim=1))
 
 
 def _full(tensor: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def token_losses(
     temperature: float = 1.0,
     task_weight: float = 1.0,
     kd_weight: float = 1.0,
-    num_tokens: int | Tensor | None = None,
+    num_tokens: float | Tensor | None = None,
 ) -> Losses:
     """Cross-entropy on the tokens, and how far the student is from what the teacher said of them.
 

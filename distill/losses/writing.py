@@ -16,10 +16,11 @@ from distill.losses.matching import MATCHING_LOSSES, identity
 from distill.losses.objective import Objective, OnTokens, Term, manifold_terms, there, weighted
 from distill.losses.pair import comparable
 from distill.losses.token import token_losses
+from distill.means import WHOLE, Means
 from distill.view import View
 
 
-def reconstruction_loss(said_BR: Tensor, representation_BR: Tensor) -> Tensor:
+def reconstruction_loss(said_BR: Tensor, representation_BR: Tensor, means: Means = WHOLE) -> Tensor:
     """Say the teacher's representation again.
 
     Mean over B and R of (said minus representation) squared.
@@ -27,6 +28,7 @@ def reconstruction_loss(said_BR: Tensor, representation_BR: Tensor) -> Tensor:
     Args:
         said_BR: of a head, float, (B, R).
         representation_BR: as the aligner reads it, float, (B, R), treated as constant.
+        means: how means over the batch are taken.
 
     Returns:
         Scalar >= 0, squared units of the representation.
@@ -37,7 +39,7 @@ def reconstruction_loss(said_BR: Tensor, representation_BR: Tensor) -> Tensor:
     Source: arXiv 2603.10877, section 4, generative tasks.
     """
     said_BR, representation_BR = comparable(said_BR, representation_BR)
-    return (said_BR - representation_BR).square().mean()
+    return means.of_rows((said_BR - representation_BR).square().mean(dim=1))
 
 
 def reconstructing_objective(how: DistillationConfig) -> Objective:
@@ -53,14 +55,14 @@ def reconstructing_objective(how: DistillationConfig) -> Objective:
 
     Source: arXiv 2603.10877, eq. 1 and section 4.
     """
-    return weighted(
-        Term("task", 1.0, lambda view, _, labels: reconstruction_loss(there(view.logits_BC), labels)),
-        Term(
-            "task_aux",
-            how.gamma,
-            lambda view, _, labels: reconstruction_loss(there(view.aux_logits_BC), labels),
-        ),
-    )
+
+    def task(view: View, _: View | None, labels: Tensor, means: Means) -> Tensor:
+        return reconstruction_loss(there(view.logits_BC), labels, means)
+
+    def task_aux(view: View, _: View | None, labels: Tensor, means: Means) -> Tensor:
+        return reconstruction_loss(there(view.aux_logits_BC), labels, means)
+
+    return weighted(Term("task", 1.0, task), Term("task_aux", how.gamma, task_aux))
 
 
 def writing_objective(how: DistillationConfig | None, tokens: TokenConfig | None) -> Objective:
@@ -100,11 +102,12 @@ def _on_tokens(task_weight: float, tokens: TokenConfig | None) -> OnTokens:
 def _matches(how: DistillationConfig) -> tuple[Term, Term]:
     loss = MATCHING_LOSSES[how.formulation]
 
-    def match(view: View, aligner: View | None, _: Tensor) -> Tensor:
-        return loss(there(view.logits_BC), there(there(aligner).logits_BC), how.temperature, identity)
+    def match(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
+        other_BR = there(there(aligner).logits_BC)
+        return loss(there(view.logits_BC), other_BR, how.temperature, identity, means)
 
-    def match_aux(view: View, aligner: View | None, _: Tensor) -> Tensor:
+    def match_aux(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
         other_BR = there(there(aligner).aux_logits_BC)
-        return loss(there(view.aux_logits_BC), other_BR, how.temperature, identity)
+        return loss(there(view.aux_logits_BC), other_BR, how.temperature, identity, means)
 
     return Term("match", how.alpha, match), Term("match_aux", how.gamma * how.alpha, match_aux)
