@@ -46,6 +46,11 @@ def open_cache(folder: Path, *, verify: bool = True) -> TeacherCache:
             f"{folder} holds {manifest.sealed_rows} of {manifest.rows} rows; "
             "run the same cache-teacher command again, it goes on"
         )
+    if manifest.part is not None:
+        raise CacheError(
+            f"{folder} is part {manifest.part} of a cache; join the parts with teacher-shards merge, "
+            "and give the folder that it makes"
+        )
     for file in manifest.files:
         open_shard(folder, file, manifest, verify=verify).close()
     stats = folder / STATS_NAME

@@ -138,6 +138,24 @@ class Spent(Record):
     currency: str | None = None
 
 
+class Part(Record):
+    """Which share of a cache a folder holds, where several machines divide it.
+
+    Attributes:
+        number: of this part, from 1.
+        of: parts in all.
+        rows: rows that this part will hold when complete.
+    """
+
+    number: Annotated[int, Field(ge=1, strict=True)]
+    of: Annotated[int, Field(ge=1, strict=True)]
+    rows: Count
+
+    def __str__(self) -> str:
+        """As on the command line."""
+        return f"{self.number}/{self.of}"
+
+
 class CacheManifest(Record):
     """The cache in one page.
 
@@ -146,7 +164,9 @@ class CacheManifest(Record):
         teacher: who answered.
         request: what was asked.
         files: sealed shards, in order.
-        stats_sha256: of `stats.safetensors`; None until complete, or where no representation is stored.
+        part: None where the folder holds all of the cache.
+        stats_sha256: of `stats.safetensors`; None until complete, in a part, or where no representation is
+            stored.
         timings: sums over all sessions: seconds in the teacher, seconds in all, retries. Never in a shard.
         spent: tokens and money, when the manifest was last written.
     """
@@ -155,6 +175,7 @@ class CacheManifest(Record):
     teacher: TeacherIdentity
     request: Request
     files: tuple[ShardFile, ...] = ()
+    part: Part | None = None
     stats_sha256: str | None = None
     timings: dict[str, float] = {}
     spent: Spent | None = None
@@ -178,8 +199,8 @@ class CacheManifest(Record):
 
     @property
     def rows(self) -> int:
-        """Rows that the cache will hold when complete."""
-        return sum(self.request.splits.values())
+        """Rows that the folder will hold when complete."""
+        return self.part.rows if self.part else sum(self.request.splits.values())
 
     @property
     def sealed_rows(self) -> int:

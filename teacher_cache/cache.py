@@ -3,7 +3,7 @@
 import asyncio
 import json
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from teacher_cache.folder import CONFIG_NAME, check_files, check_same, started_c
 from teacher_cache.limits import ErrorBudget
 from teacher_cache.lock import writer_lock
 from teacher_cache.loop import Loop
+from teacher_cache.parts import take_part
 from teacher_cache.plan import Plan, ShardPlan, make_plan
 from teacher_cache.projection import project
 from teacher_cache.reuse import check_reusable, copy_answers
@@ -50,7 +51,13 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
         say(notice, quiet=config.quiet)
     settings = make_settings(config, plan, backend, name=name, model=model, store=store)
     teacher = backend.make(settings)
-    wanted = CacheManifest(teacher=teacher.identity, request=make_request(config, plan, settings, backend))
+    request = make_request(config, plan, settings, backend)
+    shards = plan.shards(config.rows_per_shard)
+    part = None
+    if config.part is not None:
+        part, shards = take_part(config.part, shards)
+        plan = replace(plan, examples=[example for shard in shards for example in shard.examples])
+    wanted = CacheManifest(teacher=teacher.identity, request=request, part=part)
     spending = make_spending(config, settings, teacher.identity)
     if config.reuse is not None:
         check_reusable(config.reuse, wanted)
@@ -66,7 +73,6 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
             )
         )
     folder = config.folder(plan.task.name)
-    shards = plan.shards(config.rows_per_shard)
     found = started_cache(folder, config.resume)
     if found is not None and _is_done(config, folder, wanted, found, shards):
         return _summary(folder, found)

@@ -153,6 +153,11 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--rows-per-shard", type=click.IntRange(1), default=1000, show_default=True, help="Rows of a shard."
 )
 @click.option(
+    "--part",
+    metavar="I/N",
+    help="Make every N-th shard, from the I-th on: for N machines; teacher-shards merge joins them.",
+)
+@click.option(
     "--resume",
     type=click.Choice(["auto", "never", "must"]),
     default="auto",

@@ -43,6 +43,7 @@ class CacheConfig:
         num_draws: draws a token, for the codec `sampled`.
         option: settings of the backend, `KEY=VALUE`.
         rows_per_shard: rows of each shard but a split's last.
+        part: `i/n`, to make every n-th shard from the i-th on; None makes all.
         batch_size: rows asked in one call of the teacher.
         workers: processes that answer.
         concurrency: calls of the teacher that are awaited at once.
@@ -87,6 +88,7 @@ class CacheConfig:
     num_draws: int | None = None
     option: tuple[str, ...] = ()
     rows_per_shard: int = 1000
+    part: str | None = None
     batch_size: int | None = None
     workers: int | None = None
     concurrency: int | None = None
@@ -130,6 +132,8 @@ class CacheConfig:
         _check_names("--splits", self.splits, SPLITS)
         _check_names("--store", self.store or (), SIGNALS)
         _check_options(self.option)
+        if self.part is not None:
+            parse_part(self.part)
         if self.max_cost is not None and self.price_file is None:
             raise ConfigError("--max-cost needs prices: give --price-file FILE.toml (docs/teachers.md)")
 
@@ -149,8 +153,23 @@ class CacheConfig:
         if Path(name).is_absolute() or Path(name).is_dir():
             # The folders above a local model say nothing of it.
             name = Path(name).absolute().name
-        name = re.sub(r"[:+/]", "-", f"{backend}-{name}".lower())
-        return self.out or Path("data/shards") / task / name.strip("-.")
+        name = re.sub(r"[:+/]", "-", f"{backend}-{name}".lower()).strip("-.")
+        if self.part is not None:
+            name += "-part{}of{}".format(*parse_part(self.part))
+        return self.out or Path("data/shards") / task / name
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """Read `i/n`: the part, from 1, and how many there are.
+
+    Raises:
+        ConfigError: it is something else, or there is no such part.
+    """
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    number, of = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= of:
+        raise ConfigError(f"--part {text}: give i/n, the i-th of n parts, such as 1/4 up to 4/4")
+    return number, of
 
 
 def _check_given(option: str, value: str | Path | None) -> None:

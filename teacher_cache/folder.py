@@ -59,6 +59,7 @@ def check_same(folder: Path, wanted: CacheManifest, found: CacheManifest) -> Non
     different = [
         *differences(wanted.teacher.model_dump(), found.teacher.model_dump(), "teacher."),
         *differences(wanted.request.model_dump(), found.request.model_dump(), "request."),
+        *differences({"part": _part(wanted)}, {"part": _part(found)}),
     ]
     if not different:
         return
@@ -73,6 +74,10 @@ def check_same(folder: Path, wanted: CacheManifest, found: CacheManifest) -> Non
     raise MismatchError(
         f"{folder} is another cache: {shown}{more}; run the same command as then, or give a new --out"
     )
+
+
+def _part(manifest: CacheManifest) -> str:
+    return "all" if manifest.part is None else str(manifest.part)
 
 
 def check_files(folder: Path, manifest: CacheManifest, shards: Iterable[ShardPlan], *, verify: bool) -> None:

@@ -24,6 +24,7 @@ def inspect(folder: Path, num_rows: int) -> dict[str, Any]:
     files = manifest.files
     return {
         "folder": str(folder),
+        "part": manifest.part and str(manifest.part),
         "complete": manifest.complete,
         "rows": manifest.rows,
         "sealed_rows": manifest.sealed_rows,
@@ -85,6 +86,7 @@ def status(folder: Path) -> dict[str, Any]:
     rate = _rate(holder, answered)
     return {
         "folder": str(folder),
+        "part": manifest.part and str(manifest.part),
         "complete": manifest.complete,
         "rows": manifest.rows,
         "sealed_rows": manifest.sealed_rows,

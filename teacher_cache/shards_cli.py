@@ -80,6 +80,21 @@ def verify(folder: Path, *, as_json: bool) -> None:
 
 
 @group.command()
+@click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the whole cache.")
+@_JSON
+def merge(folders: tuple[Path, ...], out: Path, *, as_json: bool) -> None:
+    """Join the parts that cache-teacher --part I/N made: the bytes of one run on one machine."""
+    from teacher_cache.merging import merge as merge_parts
+
+    merged = merge_parts(folders, out)
+    if as_json:
+        show_json(merged)
+    else:
+        say(f"{out}: {merged['rows']} rows in {merged['shards']} shards, {merged['errors']} rows failed")
+
+
+@group.command()
 @_FOLDER
 @click.option(
     "--folds", type=click.IntRange(2), default=5, show_default=True, help="Parts of the training split."

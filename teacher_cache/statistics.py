@@ -59,9 +59,9 @@ def write_statistics(folder: Path, manifest: CacheManifest) -> str | None:
     """Write `stats.safetensors` (float64 `mean` and `variance`, int64 `count`) of the training shards.
 
     Returns:
-        Its SHA-256, or None where the cache stores no representation.
+        Its SHA-256, or None where the cache stores no representation, or is a part of one.
     """
-    if not manifest.stores_repr:
+    if not manifest.stores_repr or manifest.part is not None:
         return None
     from safetensors.numpy import save
 
