@@ -106,6 +106,10 @@ def _choice(values: Any) -> click.Choice:
 @click.option("--evaluate-only", is_flag=True, help="Measure a finished run's student again on --split.")
 @click.option("--split", default="validation", help="Split that --evaluate-only reads.")
 @click.option("--predict", type=_PATH, help="Answer for a JSONL, CSV or Parquet file's rows.")
+@click.option(
+    "--evaluate-with", metavar="lm-eval:TASK[,TASK]", help="Have lm-eval measure a finished run's student."
+)
+@click.option("--lm-eval-include", type=_PATH, help="Folder with task files for lm-eval of your own.")
 @click.option("--loader-workers", type=click.IntRange(min=0), default=0, help="Threads that prepare batches.")
 @click.option(
     "--config",
@@ -128,6 +132,8 @@ def distill(
     evaluate_only: bool,
     split: str,
     predict: Path | None,
+    evaluate_with: str | None,
+    lm_eval_include: Path | None,
     merge: bool,
     gradient_checkpointing: bool,
     quiet: bool,
@@ -138,8 +144,8 @@ def distill(
 
     Writes run.json, metrics.jsonl, curves.png, predictions.parquet, student/ and aligner.safetensors. A run
     that is finished already is not repeated; one that was stopped or killed goes on from its last checkpoint.
-    SIGTERM (status 143) and Ctrl-C (130) write one and stop. With --evaluate-only or --predict the same
-    command asks the finished run's student.
+    SIGTERM (status 143) and Ctrl-C (130) write one and stop. With --evaluate-only, --predict or
+    --evaluate-with the same command asks the finished run's student.
     """
     session = Session(
         resume=resume,
@@ -147,11 +153,13 @@ def distill(
         loader_workers=loader_workers,
         gradient_checkpointing=gradient_checkpointing,
     )
+    from distill.harness import request_of
     from distill.signals import check_signals
     from distill.store import default_folder, finished, lost
     from distill.weights import digest_of_student
     from schemas.cache import open_cache
 
+    harness = request_of(evaluate_with, lm_eval_include)
     cache = open_cache(shards, verify=False)
     run = resolve({"task": cache.manifest.request.task, **options}, cache.manifest.teacher.modality)
     check_signals(run, cache.manifest, cache.folder)
@@ -160,7 +168,7 @@ def distill(
     digest = digest_of_run(run, cache.manifest.digest, digest_of_student(run.student))
     folder = out or default_folder(run, digest)
     result = finished(folder, digest)
-    if evaluate_only or predict is not None:
+    if evaluate_only or predict is not None or harness is not None:
         _ask_again(
             run,
             cache,
@@ -168,6 +176,7 @@ def distill(
             result,
             split=split if evaluate_only else None,
             source=predict,
+            harness=harness,
             as_json=as_json,
         )
         return
@@ -196,15 +205,17 @@ def _ask_again(
     *,
     split: str | None,
     source: Path | None,
+    harness: Any,
     as_json: bool,
 ) -> None:
-    """Measure a finished run's student on a split, or let it answer for a file, or both."""
+    """Measure a finished run's student on a split or with lm-eval, or let it answer for a file, or all."""
     from distill.store import lost
     from schemas.errors import ResultError
 
     if result is None:
         found = f"{gone[0]} is gone" if (gone := lost(folder)) else "no finished run to ask"
-        raise ResultError(f"{folder}: {found}; run the same command without --predict and --evaluate-only")
+        idle = "--predict, --evaluate-only and --evaluate-with"
+        raise ResultError(f"{folder}: {found}; run the same command without {idle}")
     from distill.again import measure_again, predict
 
     summary: dict[str, Any] = {"folder": str(folder)}
@@ -217,6 +228,13 @@ def _ask_again(
     if source is not None:
         summary["predictions"] = str(predict(run, cache, folder, source))
         say(f"wrote {summary['predictions']}")
+    if harness is not None:
+        from distill.harness import lines_of, measure_with_harness
+
+        path, metrics = measure_with_harness(run, cache.manifest, folder, harness)
+        summary["lm_eval"] = {"report": str(path), "metrics": metrics}
+        for line in (*lines_of(metrics), f"wrote {path}"):
+            say(line)
     if as_json:
         show_json(summary)
 
