@@ -76,6 +76,7 @@ class Example:
         messages: a conversation given whole, `prompt` is its text then (`conversation_text`); empty where the
             prompt is one turn of the user.
         answer_to_score: a given answer whose tokens the teacher scores; never part of the prompt.
+        answer_was_cut: whoever wrote that answer was stopped before its end.
     """
 
     id: str
@@ -87,3 +88,4 @@ class Example:
     prompt: str | None = None
     messages: tuple[Message, ...] = ()
     answer_to_score: str | None = None
+    answer_was_cut: bool = False

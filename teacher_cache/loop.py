@@ -11,6 +11,7 @@ from schemas.example import Example
 from teacher_cache.clock import Clock
 from teacher_cache.limits import ErrorBudget
 from teacher_cache.plan import ShardPlan
+from teacher_cache.scoring import noting_cuts
 from teacher_cache.spending import Spending
 from teacher_cache.teachers import Teacher
 from teacher_cache.writer import CacheWriter
@@ -115,7 +116,7 @@ class Loop:
                 f"the teacher gave {len(answers)} answers to {len(batch.examples)} examples, "
                 f"the first is {batch.examples[0].id}; its backend is at fault, please report it"
             )
-        return Batch(batch.shard, batch.examples, answers)
+        return Batch(batch.shard, batch.examples, noting_cuts(batch.examples, answers))
 
     async def _keep(self, done: set[asyncio.Task[Batch]]) -> None:
         """Journal what came back, one fsync a shard however many batches it is, then raise what did not."""

@@ -1,12 +1,14 @@
 """Answers to score: the task's own, or another cache's, by id."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from schemas.answer import Answer, Usage
 from schemas.errors import CacheError, ConfigError, ManifestError, SourceError
 from schemas.example import Example, Label
 from schemas.manifest import read_manifest
@@ -14,7 +16,7 @@ from schemas.rows import decode
 from schemas.tasks import TASKS
 from teacher_cache.config import CacheConfig
 from teacher_cache.plan import Plan, make_plan
-from teacher_cache.scoring import reference_answer, score_identity, with_answers_to_score
+from teacher_cache.scoring import noting_cuts, reference_answer, score_identity, with_answers_to_score
 
 Prompts = Callable[..., Path]
 Run = Callable[..., dict[str, Any]]
@@ -48,6 +50,16 @@ def test_a_row_without_an_answer_stays_without() -> None:
     one, two = with_answers_to_score([row("a", class_ids=(0,)), row("b")], MOVIES, "reference")
 
     assert (one.answer_to_score, two.answer_to_score) == ("negative", None)
+
+
+def test_an_answer_that_was_cut_short_stays_so_when_it_is_scored() -> None:
+    rows = [replace(row("a"), answer_was_cut=True), replace(row("b"), answer_was_cut=True), row("c")]
+    answers = [Answer(usage=Usage(3, 0)), Answer(error="too long"), Answer(usage=Usage(3, 0))]
+
+    noted = noting_cuts(rows, answers)
+
+    assert noted[0] == Answer(usage=Usage(3, 0), finish_reason="length")
+    assert noted[1:] == answers[1:]
 
 
 def test_no_answer_at_all_is_refused() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -153,3 +154,48 @@ def test_what_draws_cannot_give_is_refused_before_anything_is_read(
     with pytest.raises(ConfigError, match=r"draws \(codec sampled\)"):
         fit(configured(writer_folder, **option), ask(codec="sampled"), tmp_path, quiet=True)
     assert not (tmp_path / "metrics.jsonl").exists()
+
+
+@pytest.fixture(scope="module")
+def references(ask: Ask) -> TeacherCache:
+    return ask(store=None, max_tokens=None, score="reference", codec="exact", top_k=-1)
+
+
+def test_references_are_learnt_with_what_the_teacher_thinks_of_them(
+    references: TeacherCache, writer_folder: Path, teacher: Path
+) -> None:
+    """The divergence is the live teacher's on the tokens that it scored, and nothing at the end."""
+    stream, tokenizer = stream_of(references, writer_folder), load_tokenizer(str(writer_folder))
+    batch = next(iter(stream.batches(0, 1)))
+    targets = "".join(tokenizer.convert_ids_to_tokens(batch.tokens["targets_N"].tolist()))
+    wanted = [int(name.removeprefix("train-")) for name in stream.split.example_ids(batch.rows_B)]
+    assert targets == "".join(f"{number + number % 4}<end>" for number in wanted)
+
+    view = Writer(load_writer(str(writer_folder))).eval()(**batch.tokens)
+    found = writing_objective(None, TokenConfig())(view, None, batch.labels, batch.teacher_tokens)
+    own_NV, live_NV = said(writer_folder, batch.tokens), said(teacher, batch.tokens)
+    divergence_N = (live_NV.exp() * (live_NV - own_NV)).sum(-1)
+    scored_N = batch.tokens["targets_N"] != tokenizer.eos_token_id
+    total = (divergence_N * scored_N).sum() / len(scored_N)
+    assert found.parts["kd"].item() == pytest.approx(total.item(), abs=1e-5)
+    nll = -own_NV.gather(1, batch.tokens["targets_N"][:, None]).mean()
+    assert found.parts["task"].item() == pytest.approx(nll.item(), abs=1e-5)
+
+
+def test_answers_of_another_cache_end_where_they_ended(ask: Ask, writer_folder: Path, tmp_path: Path) -> None:
+    """What was cut short there is learnt without an end, though the one who scores it does not know."""
+    texts = ask(store=("text",))
+    scored = ask(store=None, max_tokens=None, score=str(texts.folder), codec="exact", top_k=-1)
+    before, after = (
+        {row["example_id"]: row for _, shard in cache.shards("train") for row in shard.read().to_pylist()}
+        for cache in (texts, scored)
+    )
+    assert all(row["teacher_text"] is None for row in after.values())
+    stream, tokenizer = stream_of(scored, writer_folder), load_tokenizer(str(writer_folder))
+    rows = np.arange(20)
+    names, answers = stream.split.example_ids(rows), stream.sequences.answers.rows(rows)
+    cut = {name for name, row in before.items() if row["finish_reason"] == "length"}
+    assert cut
+    for name, ids in zip(names, answers, strict=True):
+        assert ids.tolist() == [*after[name]["token_ids"], *([] if name in cut else [tokenizer.eos_token_id])]
+    fit(configured(writer_folder), scored, tmp_path, quiet=True)
