@@ -1,9 +1,9 @@
 """A service: the loop over `openai:` beside a bare asyncio client that throws its answers away.
 
 Both ask a server on this machine that answers at once, in turns, with the same requests and as many in
-flight. The bare client is what one writes in five minutes: AsyncOpenAI and a semaphore. Ours reads the
-examples, keeps every answer, with an fsync before it counts, and seals shards. With few in flight it waits
-for the disk: no row is asked while as many others are in flight or not yet kept, so a kill costs no more.
+flight. The bare client is benchmarks/bare_client.py. Ours reads the examples, keeps every answer, with an fsync
+before it counts, and seals shards. With few in flight it waits for the disk: no row is asked while as many
+others are in flight or not yet kept, so a kill costs no more.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.bare_client import ask_all
 from benchmarks.instant_service import MODEL
 from benchmarks.measure import ROOT, Claim, claim_of, seconds_of
 from schemas.example import Example
@@ -66,25 +67,8 @@ def _cached(url: str, concurrency: int, rows: int) -> float:
 
 
 def _bare(url: str, examples: list[Example], concurrency: int) -> float:
-    return seconds_of(lambda: asyncio.run(_ask_all(url, examples, concurrency)))
-
-
-async def _ask_all(url: str, examples: list[Example], concurrency: int) -> None:
-    from openai import AsyncOpenAI
-
-    turns = asyncio.Semaphore(concurrency)
-    async with AsyncOpenAI(base_url=url, api_key="none") as client:
-
-        async def ask(example: Example) -> None:
-            async with turns:
-                await client.chat.completions.create(
-                    model=MODEL,
-                    messages=[{"role": "user", "content": example.prompt or ""}],
-                    temperature=0,
-                    max_tokens=256,
-                )
-
-        await asyncio.gather(*map(ask, examples))
+    asked = ask_all(url, MODEL, examples, in_flight=concurrency, max_tokens=256)
+    return seconds_of(lambda: asyncio.run(asked))
 
 
 @contextmanager

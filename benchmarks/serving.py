@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bare_client import ask_all
 from benchmarks.measure import ROOT, Claim, claim_of, seconds_of
 from schemas.example import Example
 from teacher_cache.cache import cache_teacher
@@ -92,25 +93,8 @@ def _cached(url: str) -> dict[str, Any]:
 
 
 def _bare(url: str, examples: Sequence[Example]) -> float:
-    return seconds_of(lambda: asyncio.run(_ask_all(url, examples)))
-
-
-async def _ask_all(url: str, examples: Sequence[Example]) -> None:
-    from openai import AsyncOpenAI
-
-    turns = asyncio.Semaphore(_IN_FLIGHT)
-    async with AsyncOpenAI(base_url=url, api_key="none") as client:
-
-        async def ask(example: Example) -> None:
-            async with turns:
-                await client.chat.completions.create(
-                    model=_NAME,
-                    messages=[{"role": "user", "content": example.prompt or ""}],
-                    temperature=0,
-                    max_tokens=_MAX_TOKENS,
-                )
-
-        await asyncio.gather(*map(ask, examples))
+    asked = ask_all(url, _NAME, examples, in_flight=_IN_FLIGHT, max_tokens=_MAX_TOKENS)
+    return seconds_of(lambda: asyncio.run(asked))
 
 
 @contextmanager
