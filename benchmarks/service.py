@@ -1,9 +1,9 @@
 """A service: the loop over `openai:` beside a bare asyncio client that throws its answers away.
 
 Both ask a server on this machine that answers at once, in turns, with the same requests and as many in
-flight. The bare client is benchmarks/bare_client.py. Ours reads the examples, keeps every answer, with an fsync
-before it counts, and seals shards. With few in flight it waits for the disk: no row is asked while as many
-others are in flight or not yet kept, so a kill costs no more.
+flight. The bare client is benchmarks/bare_client.py. Ours reads the examples, keeps every answer, with an
+fsync before it counts, and seals shards. With few in flight it waits for the disk: no row is asked while as
+many others are in flight or not yet kept, so a kill costs no more.
 """
 
 import asyncio
