@@ -20,6 +20,7 @@ from distill.config import RunConfig
 from distill.material import Material
 from distill.methods import METHODS, Answers
 from distill.order import Order
+from distill.processes import ALONE, Processes
 from distill.protocol import PROTOCOLS
 from distill.representations import representations_of
 from distill.sequences import sequences_of
@@ -57,6 +58,7 @@ def gather_answers(
     device: torch.device,
     *,
     workers: int = 0,
+    processes: Processes = ALONE,
 ) -> Material:
     """Open both splits, tokenise them where that was not done before, and divide the rows by the protocol.
 
@@ -72,11 +74,17 @@ def gather_answers(
     division = PROTOCOLS[run.protocol](train.stream.sequences.id_hashes, usable_R, run.seed, run.limit_train)
     if not division.train_R.any():
         raise CacheError(_nothing_left(cache, train))
-    reported = prompts_of(report.stream, run)
+    reported = replace(prompts_of(report.stream, run), takers=processes)
     held = division.select_R
     return Material(
-        train=replace(_keep(train.stream, division.train_R, run.batch_size), workers=workers),
-        select=reported if held is None else _keep(train.stream, held, _GENERATION_BATCH),
+        train=replace(
+            _keep(train.stream, division.train_R, run.batch_size), workers=workers, sharers=processes
+        ),
+        select=(
+            reported
+            if held is None
+            else replace(_keep(train.stream, held, _GENERATION_BATCH), takers=processes)
+        ),
         report=reported,
         reports_aligner=run.distillation is not None and bool(report.represented_R.all()),
         train_labels=np.array(train.stream.references, object)[division.train_R],

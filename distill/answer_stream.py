@@ -6,6 +6,7 @@ Letters: B batch, T tokens, N answer tokens of all rows, D width of the represen
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.ahead import Once, in_order
+from distill.means import share_of
 from distill.order import EVALUATION_PASS, Order
+from distill.processes import ALONE, Processes
 from distill.representations import Pick, Representations
 from distill.sequences import Sequences
 from distill.split import Split
 from distill.teacher_rows import Pick as PickTokens
 from distill.teacher_rows import TeacherRows
-from distill.view import Batch
+from distill.view import IGNORED, Batch
 
 _PAD_TO = 8
 
@@ -48,6 +51,8 @@ class AnswerStream:
         representations: None where no tower reads them.
         teacher_rows: what the teacher said of its tokens; None where no loss reads it.
         workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
+        sharers: processes of which each has a slice of every batch.
+        takers: processes of which each has some of the batches, whole, in turn.
     """
 
     split: Split
@@ -59,6 +64,8 @@ class AnswerStream:
     representations: Representations | None = None
     teacher_rows: TeacherRows | None = None
     workers: int = 0
+    sharers: Processes = ALONE
+    takers: Processes = ALONE
 
     def batches(self, epoch: int, passage: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one pass, from batch `start` on; the same for any number of workers."""
@@ -66,8 +73,9 @@ class AnswerStream:
 
     def prompts(self) -> Iterator[tuple[NDArray[np.int64], dict[str, Tensor]]]:
         """Rows and their prompts, each once, to go on with."""
-        for _, batches in self.order.batches(0, EVALUATION_PASS):
-            for rows_B in batches:
+        batches = chain.from_iterable(batches for _, batches in self.order.batches(0, EVALUATION_PASS))
+        for number, rows_B in enumerate(batches):
+            if self.takers.takes(number):
                 tokens = left_padded(self.sequences.prompts.rows(rows_B), self.pad_id)
                 yield rows_B, {name: self._to_device(part) for name, part in tokens.items()}
 
@@ -80,26 +88,33 @@ class AnswerStream:
                 Once(partial(self.teacher_rows.window, groups)) if self.teacher_rows else None,
             )
             for rows_B in batches:
-                yield partial(self._batch, rows_B, picks, (epoch, passage, number))
+                if self.takers.takes(number):
+                    yield partial(self._batch, rows_B, picks, (epoch, passage, number))
                 number += 1
 
     def _batch(self, rows_B: NDArray[np.int64], picks: Picks, place: Place) -> Batch:
-        prompts, answers = (part.rows(rows_B) for part in (self.sequences.prompts, self.sequences.answers))
+        num_tokens = int(self.sequences.answers.lengths[rows_B].sum())
+        some, means = share_of(self.sharers, len(rows_B), num_tokens)
+        own_B = rows_B[some]
+        prompts, answers = (part.rows(own_B) for part in (self.sequences.prompts, self.sequences.answers))
         tokens = {
             name: self._to_device(part) for name, part in right_padded(prompts, answers, self.pad_id).items()
         }
+        if not means.num_own:
+            tokens["targets_N"].fill_(IGNORED)
         ready_BD = teacher = None
         if self.representations is not None and picks.representations is not None:
-            ready_BD = self._to_device(self.representations.ready(picks.representations.get()(rows_B), place))
+            values_BD = picks.representations.get()(own_B)
+            ready_BD = self._to_device(self.representations.ready(values_BD, place, some, len(rows_B)))
         if self.teacher_rows is not None and picks.tokens is not None:
             teacher = self.teacher_rows.ready(
-                picks.tokens.get()(rows_B),
-                self.sequences.answers.lengths[rows_B],
-                self.sequences.num_taught_R[rows_B],
+                picks.tokens.get()(own_B),
+                self.sequences.answers.lengths[own_B],
+                self.sequences.num_taught_R[own_B],
             )
         # What an aligner learns here is to say the representation again.
         labels = tokens["targets_N"] if ready_BD is None else ready_BD
-        return Batch(rows_B, tokens, labels, ready_BD, teacher)
+        return Batch(rows_B, tokens, labels, ready_BD, teacher, means)
 
     def _to_device(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)

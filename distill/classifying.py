@@ -76,7 +76,8 @@ def report(
     guess = majority_outputs(task.label_kind, material.train_labels, len(outputs.rows), task.num_outputs)
     metrics = measured(stream, outputs)
     metrics |= measured(stream, replace(outputs, heads={"majority": guess}))
-    export_predictions(folder, stream, outputs)
+    if stream.takers.is_main:
+        export_predictions(folder, stream, outputs)
     return metrics
 
 

@@ -34,7 +34,7 @@ def answer(stream: Stream, student: nn.Module, aligner: nn.Module | None = None)
     """Ask the towers, in evaluation mode and in the precision of the context.
 
     Args:
-        stream: of the rows.
+        stream: of the rows; where processes take its batches in turn, this is collective.
         student: asked with texts.
         aligner: asked with representations; None where its answers are not wanted.
     """
@@ -47,9 +47,13 @@ def answer(stream: Stream, student: nn.Module, aligner: nn.Module | None = None)
         rows.append(batch.rows_B)
         for name, outputs in _heads(views):
             heads.setdefault(name, []).append(outputs)
-    places = np.concatenate(rows)
+    # Where processes took batches in turn, each gets what all have.
+    everyone = stream.takers.gathered((rows, heads))
+    places = np.concatenate([one for rows, _ in everyone for one in rows])
     order = np.argsort(places)
-    return Outputs(places[order], {name: np.concatenate(parts)[order] for name, parts in heads.items()})
+    names = next(heads for _, heads in everyone if heads)
+    joined = {name: [one for _, heads in everyone for one in heads.get(name, ())] for name in names}
+    return Outputs(places[order], {name: np.concatenate(parts)[order] for name, parts in joined.items()})
 
 
 def _heads(views: dict[str, View]) -> list[tuple[str, NDArray[np.float32]]]:

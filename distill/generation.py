@@ -72,7 +72,10 @@ class Pen:
         return texts, [not ends.isdisjoint(ids) for ids in written_BT]
 
     def write_all(self, student: Writer, stream: AnswerStream) -> Texts:
-        """Texts for every row of a stream, in evaluation mode and in the precision of the context."""
+        """Texts for every row of a stream, in evaluation mode and in the precision of the context.
+
+        Where processes take its batches in turn, this is collective.
+        """
         student.eval()
         rows: list[NDArray[np.int64]] = []
         said: list[str] = []
@@ -82,9 +85,13 @@ class Pen:
             rows.append(rows_B)
             said += texts
             finished += ended
-        places = np.concatenate(rows)
+        # Where processes took batches in turn, each gets what all have.
+        everyone = stream.takers.gathered((rows, said, finished))
+        places = np.concatenate([one for rows, *_ in everyone for one in rows])
+        texts = [one for _, said, _ in everyone for one in said]
+        ended = [one for *_, finished in everyone for one in finished]
         order = np.argsort(places)
-        return Texts(places[order], [said[place] for place in order], np.array(finished)[order])
+        return Texts(places[order], [texts[place] for place in order], np.array(ended)[order])
 
 
 def ends_of(model: Any, tokenizer: Any) -> set[int]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from distill.answer_stream import AnswerStream
 from distill.config import RunConfig
 from distill.order import Order
+from distill.processes import ALONE, Processes
 from distill.protocol import PROTOCOLS
 from distill.representations import representations_of
 from distill.shards import Stream
@@ -69,6 +70,7 @@ def gather(
     device: torch.device,
     *,
     workers: int = 0,
+    processes: Processes = ALONE,
 ) -> Material:
     """Open both splits, tokenise them where that was not done before, and divide the rows by the protocol.
 
@@ -81,11 +83,17 @@ def gather(
     division = PROTOCOLS[run.protocol](train.stream.tokens.id_hashes, usable_R, run.seed, run.limit_train)
     if not division.train_R.any():
         raise CacheError(_nothing_left(run, cache, train))
-    reported = _keep(report.stream, report.usable_R, _EVALUATION_BATCH)
+    reported = replace(_keep(report.stream, report.usable_R, _EVALUATION_BATCH), takers=processes)
     held = division.select_R
     return Material(
-        train=replace(_keep(train.stream, division.train_R, run.batch_size), workers=workers),
-        select=reported if held is None else _keep(train.stream, held, _EVALUATION_BATCH),
+        train=replace(
+            _keep(train.stream, division.train_R, run.batch_size), workers=workers, sharers=processes
+        ),
+        select=(
+            reported
+            if held is None
+            else replace(_keep(train.stream, held, _EVALUATION_BATCH), takers=processes)
+        ),
         report=reported,
         reports_aligner=run.distillation is not None and bool(report.taught_R[report.usable_R].all()),
         train_labels=train.stream.labels[division.train_R],

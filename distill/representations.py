@@ -85,18 +85,27 @@ class Representations:
             return lambda rows_B: matrix_RD[donor_R[rows_B]]
         return pick_from(self.split, {group: self.split.representations(group)[0] for group in groups})
 
-    def ready(self, values_BD: Values, place: tuple[int, int, int]) -> NDArray[np.float32]:
+    def ready(
+        self,
+        values_BD: Values,
+        place: tuple[int, int, int],
+        some: slice = slice(None),
+        num_rows: int | None = None,
+    ) -> NDArray[np.float32]:
         """As the aligner reads them.
 
         Args:
             values_BD: as stored.
             place: epoch, pass and batch, from which noise is drawn.
+            some: which rows of the batch they are of.
+            num_rows: of that batch; None where they are all of it.
         """
         values = values_BD.astype(np.float32)
         if self.standardiser is not None:
             values = self.standardiser(values)
         if self.sigma:
-            values += noise(values.shape, self.sigma, self.seed, place)
+            shape = (num_rows or len(values), values.shape[1])
+            values += noise(shape, self.sigma, self.seed, place)[some]
         return values
 
 

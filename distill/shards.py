@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.ahead import Once, in_order
+from distill.means import share_of
 from distill.order import Order
+from distill.processes import ALONE, Processes
 from distill.representations import Pick, Representations
 from distill.split import Split
 from distill.tokens import Tokens
@@ -39,6 +41,8 @@ class Stream:
         device: that the batches go to.
         representations: None where no tower reads them.
         workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
+        sharers: processes of which each has a slice of every batch.
+        takers: processes of which each has some of the batches, whole, in turn.
     """
 
     split: Split
@@ -50,6 +54,8 @@ class Stream:
     device: torch.device
     representations: Representations | None = None
     workers: int = 0
+    sharers: Processes = ALONE
+    takers: Processes = ALONE
 
     def batches(self, epoch: int, passage: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one pass, from batch `start` on; the same for any number of workers."""
@@ -62,17 +68,20 @@ class Stream:
             groups = sorted(window.groups)
             pick = Once(partial(self.representations.window, groups)) if self.representations else None
             for rows_B in batches:
-                yield partial(self._batch, rows_B, pick, (epoch, passage, number))
+                if self.takers.takes(number):
+                    yield partial(self._batch, rows_B, pick, (epoch, passage, number))
                 number += 1
 
     def _batch(
         self, rows_B: NDArray[np.int64], pick: Once[Pick] | None, place: tuple[int, int, int]
     ) -> Batch:
-        ready_BD = None
+        some, means = share_of(self.sharers, len(rows_B))
+        own_B, ready_BD = rows_B[some], None
         if self.representations is not None and pick is not None:
-            ready_BD = self._to_device(self.representations.ready(pick.get()(rows_B), place))
-        tokens = {name: self._to_device(part) for name, part in self._pad(rows_B).items()}
-        return Batch(rows_B, tokens, self._to_device(self.labels[rows_B]), ready_BD)
+            values_BD = self.representations.ready(pick.get()(own_B), place, some, len(rows_B))
+            ready_BD = self._to_device(values_BD)
+        tokens = {name: self._to_device(part) for name, part in self._pad(own_B).items()}
+        return Batch(rows_B, tokens, self._to_device(self.labels[own_B]), ready_BD, means=means)
 
     def _pad(self, rows_B: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         lengths_B = self.tokens.lengths[rows_B]

@@ -10,7 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from distill.means import WHOLE, Means
 from distill.teacher_tokens import TeacherTokens
+
+# A target that counts for no loss.
+IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +54,16 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B examples on the device that trains.
+    """B examples on the device that trains; where processes share a batch, those of this one.
 
     Attributes:
-        rows_B: their rows in the split, from 0, so that a message can name them.
+        rows_B: rows of the split, from 0, of the whole batch, whoever has them.
         tokens: what the student's forward takes by name: `input_ids`, `attention_mask`, each (B, T).
         labels: int64 (B,) for one class; float (B, C) for several; float (B,) for regression; where the task
             is generative, what an aligner learns from: the representation.
         teacher_repr_BD: float32, (B, D); None where no tower reads it.
         teacher_tokens: what the teacher said of each answer token, row after row, or None.
+        means: how means over the whole batch are taken.
     """
 
     rows_B: NDArray[np.int64]
@@ -66,3 +71,4 @@ class Batch:
     labels: Tensor
     teacher_repr_BD: Tensor | None = None
     teacher_tokens: TeacherTokens | None = None
+    means: Means = WHOLE

@@ -51,8 +51,8 @@ def load(run: RunConfig, manifest: CacheManifest) -> tuple[Any, tuple[str, ...]]
     backbone = load_writer(run.student)
     if run.tokens is not None:
         num_ids = len(backbone.get_output_embeddings().weight)
-        digest = tokenizer_digest(tokenizer_file(run.student))
-        check_vocabulary(manifest.teacher, name_of_student(run.student), digest, num_ids)
+        digest, num_tokens = tokenizer_digest(tokenizer_file(run.student)), num_ids_of(run.student)
+        check_vocabulary(manifest.teacher, name_of_student(run.student), digest, num_ids, num_tokens)
     return backbone, ()
 
 
@@ -105,7 +105,8 @@ def report(
         metrics["aligner"] = {"reconstruction_error": _reconstruction_error(stream, towers[ALIGNER])}
     guess = commonest(material.train_labels.tolist())
     metrics["majority"] = measured_texts(stream, replace(texts, said=[guess] * len(texts.said)))
-    export_texts(folder / PREDICTIONS_NAME, stream, texts)
+    if stream.takers.is_main:
+        export_texts(folder / PREDICTIONS_NAME, stream, texts)
     return metrics
 
 
@@ -118,7 +119,8 @@ def _reconstruction_error(stream: AnswerStream, aligner: nn.Module) -> float:
         said_BR = aligner(batch.teacher_repr_BD).logits_BC
         total += reconstruction_loss(said_BR, batch.labels).item() * len(batch.rows_B)
         rows += len(batch.rows_B)
-    return total / rows
+    everyone = stream.takers.gathered((total, rows))
+    return sum(total for total, _ in everyone) / sum(rows for _, rows in everyone)
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ Part = TypeVar("Part")
 class TermValue(Protocol):
     """From (this tower's view, the aligner's view or None, labels) to a scalar."""
 
-    def __call__(self, view: View, aligner: View | None, labels: Tensor, means: Means, /) -> Tensor:
+    def __call__(self, view: View, aligner: View | None, labels: Tensor, means: Means = WHOLE, /) -> Tensor:
         """The term of a batch."""
         ...
 
@@ -234,13 +234,15 @@ def student_objective(task: TaskSpec, distillation: DistillationConfig) -> Objec
 
 def _task(task: TaskSpec, weight: float) -> Term:
     loss = TASK_LOSSES[task.label_kind]
-    return Term("task", weight, lambda view, _, labels, means: loss(there(view.logits_BC), labels, means))
+    return Term(
+        "task", weight, lambda view, _, labels, means=WHOLE: loss(there(view.logits_BC), labels, means)
+    )
 
 
 def _task_aux(task: TaskSpec, weight: float) -> Term:
     loss = TASK_LOSSES[task.label_kind]
 
-    def value(view: View, _: View | None, labels: Tensor, means: Means) -> Tensor:
+    def value(view: View, _: View | None, labels: Tensor, means: Means = WHOLE) -> Tensor:
         return loss(there(view.aux_logits_BC), labels, means)
 
     return Term("task_aux", weight, value)
@@ -249,7 +251,7 @@ def _task_aux(task: TaskSpec, weight: float) -> Term:
 def _match(task: TaskSpec, distillation: DistillationConfig, weight: float) -> Term:
     loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[task.label_kind]
 
-    def value(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
+    def value(view: View, aligner: View | None, _: Tensor, means: Means = WHOLE) -> Tensor:
         other_BC = there(there(aligner).logits_BC)
         return loss(there(view.logits_BC), other_BC, distillation.temperature, phi, means)
 
@@ -259,7 +261,7 @@ def _match(task: TaskSpec, distillation: DistillationConfig, weight: float) -> T
 def _match_aux(task: TaskSpec, distillation: DistillationConfig, weight: float) -> Term:
     loss, phi = MATCHING_LOSSES[distillation.formulation], PHIS[task.label_kind]
 
-    def value(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
+    def value(view: View, aligner: View | None, _: Tensor, means: Means = WHOLE) -> Tensor:
         other_BC = there(there(aligner).aux_logits_BC)
         return loss(there(view.aux_logits_BC), other_BC, distillation.temperature, phi, means)
 
@@ -272,7 +274,7 @@ def manifold_terms(distillation: DistillationConfig) -> tuple[Term, ...]:
         return ()
     loss = MANIFOLD_LOSSES[distillation.formulation, distillation.manifold]
 
-    def value(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
+    def value(view: View, aligner: View | None, _: Tensor, means: Means = WHOLE) -> Tensor:
         return loss(there(view.latent_BP), there(there(aligner).latent_BP), means)
 
     return (Term("manifold", distillation.beta, value),)
@@ -283,11 +285,13 @@ def _norms(distillation: DistillationConfig) -> tuple[Term, ...]:
     if not unbounded or distillation.beta == 0:
         return ()
     return (
-        Term("student_norm", 0.0, lambda view, _, __, means: centroid_norm(there(view.latent_BP), means)),
+        Term(
+            "student_norm", 0.0, lambda view, _, __, means=WHOLE: centroid_norm(there(view.latent_BP), means)
+        ),
         Term(
             "aligner_norm",
             0.0,
-            lambda _, aligner, __, means: centroid_norm(there(there(aligner).latent_BP), means),
+            lambda _, aligner, __, means=WHOLE: centroid_norm(there(there(aligner).latent_BP), means),
         ),
     )
 

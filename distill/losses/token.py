@@ -11,15 +11,14 @@ Letters: N tokens, D hidden width, V vocabulary of the student.
 import torch
 from torch import Tensor
 
+from distill.losses.buckets import within
 from distill.losses.divergence import TOKEN_LOSSES, Divergence, check_divergence
 from distill.losses.head_pass import head_pass
 from distill.losses.logit_gradient import Plan
 from distill.losses.objective import Losses
 from distill.teacher_tokens import TeacherTokens
-from distill.view import TokenView
+from distill.view import IGNORED, TokenView
 from schemas.errors import ShapeError
-
-IGNORED = -100
 
 
 def token_losses(
@@ -36,8 +35,8 @@ def token_losses(
 
     Total is task_weight times (mean over N of minus the log-probability of the target) plus kd_weight times
     (mean over N of the divergence). Tokens whose target is -100 are in neither mean. Cross-entropy is over
-    all of the student's ids; the divergence over the teacher's, so ids that pad the student's vocabulary have
-    no mass in it.
+    all of the student's ids; the divergence over those that both have: ids that pad the student's vocabulary
+    have no mass in it, and what the teacher gives to ids that pad its own goes to the rest.
 
     Args:
         view: of the student; float32, or bfloat16 (multiplied in it, summed in float32).
@@ -54,13 +53,15 @@ def token_losses(
 
     Raises:
         ConfigError: the teacher's entries are draws, and another divergence or temperature needs more.
-        ShapeError: teacher and view have not the same tokens, or the student fewer ids than the teacher.
+        MismatchError: the teacher gives mass to ids that the student does not have.
+        ShapeError: teacher and view have not the same tokens.
 
     Source: arXiv 1503.02531; 2503.16870 for draws; 2410.10989 (Liger kernel) for the gradient in place.
     """
     if teacher is not None:
         _check(view, teacher)
         check_divergence(divergence, temperature, drawn=teacher.tail_N is None)
+        teacher = within(teacher, len(view.head_VD))
     counted_N = view.targets_N != IGNORED
     divisor = counted_N.sum().clamp_min(1) if num_tokens is None else num_tokens
     targets_N, weights_N = view.targets_N.clamp_min(0), counted_N.float() / divisor
@@ -83,9 +84,4 @@ def _check(view: TokenView, teacher: TeacherTokens) -> None:
         raise ShapeError(
             f"the teacher has {len(teacher)} tokens, the student {len(view.hidden_ND)}; "
             "give both the same tokens"
-        )
-    if len(view.head_VD) < teacher.vocab_size:
-        raise ShapeError(
-            f"the student's head has {len(view.head_VD)} ids, the teacher {teacher.vocab_size}; choose "
-            "a student with the teacher's tokenizer"
         )

@@ -56,10 +56,10 @@ def reconstructing_objective(how: DistillationConfig) -> Objective:
     Source: arXiv 2603.10877, eq. 1 and section 4.
     """
 
-    def task(view: View, _: View | None, labels: Tensor, means: Means) -> Tensor:
+    def task(view: View, _: View | None, labels: Tensor, means: Means = WHOLE) -> Tensor:
         return reconstruction_loss(there(view.logits_BC), labels, means)
 
-    def task_aux(view: View, _: View | None, labels: Tensor, means: Means) -> Tensor:
+    def task_aux(view: View, _: View | None, labels: Tensor, means: Means = WHOLE) -> Tensor:
         return reconstruction_loss(there(view.aux_logits_BC), labels, means)
 
     return weighted(Term("task", 1.0, task), Term("task_aux", how.gamma, task_aux))
@@ -102,11 +102,11 @@ def _on_tokens(task_weight: float, tokens: TokenConfig | None) -> OnTokens:
 def _matches(how: DistillationConfig) -> tuple[Term, Term]:
     loss = MATCHING_LOSSES[how.formulation]
 
-    def match(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
+    def match(view: View, aligner: View | None, _: Tensor, means: Means = WHOLE) -> Tensor:
         other_BR = there(there(aligner).logits_BC)
         return loss(there(view.logits_BC), other_BR, how.temperature, identity, means)
 
-    def match_aux(view: View, aligner: View | None, _: Tensor, means: Means) -> Tensor:
+    def match_aux(view: View, aligner: View | None, _: Tensor, means: Means = WHOLE) -> Tensor:
         other_BR = there(there(aligner).aux_logits_BC)
         return loss(there(view.aux_logits_BC), other_BR, how.temperature, identity, means)
 
