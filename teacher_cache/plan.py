@@ -13,6 +13,7 @@ from schemas.tasks import TaskSpec, find_task
 from teacher_cache.config import DEFAULT_TASK, SPLITS, CacheConfig
 from teacher_cache.media import MediaSource
 from teacher_cache.readers import default_source, find_reader
+from teacher_cache.readers.hub_dataset import is_hub_dataset, read_hub_dataset
 from teacher_cache.readers.prompts import read_prompts
 from teacher_cache.readers.reading import Reading
 from teacher_cache.readers.saved_dataset import is_saved_dataset, read_saved_dataset
@@ -121,8 +122,9 @@ def _read(config: CacheConfig) -> tuple[str, Reading]:
     source = config.source or default_source(task)
     if is_saved_dataset(source):
         return source.absolute().name, read_saved_dataset(source, task)
-    root = source if source.is_dir() else source.parent
-    return source.absolute().name, Reading(task=task, examples=find_reader(task)(source, task), root=root)
+    if config.source is not None and is_hub_dataset(config.source):
+        return str(source), read_hub_dataset(str(source), task)
+    return source.absolute().name, find_reader(task)(source, task)
 
 
 def _check_unique(source: str, examples: Iterable[Example]) -> None:

@@ -1,5 +1,7 @@
 """The tasks, one row each. A new task or family of tasks is one file here and one row below."""
 
+from difflib import get_close_matches
+
 from schemas.errors import ConfigError
 from schemas.tasks.chain_sum import CHAIN_SUM
 from schemas.tasks.free import FREE
@@ -14,7 +16,7 @@ from schemas.tasks.reasoning import REASONING
 from schemas.tasks.superglue import SUPERGLUE
 from schemas.tasks.task import LabelKind, TaskSpec
 
-__all__ = ["TASKS", "LabelKind", "TaskSpec", "find_task"]
+__all__ = ["TASKS", "LabelKind", "TaskSpec", "find_task", "like"]
 
 TASKS: dict[str, TaskSpec] = {
     task.name: task
@@ -34,6 +36,12 @@ TASKS: dict[str, TaskSpec] = {
 }
 
 
+def like(name: str) -> str:
+    """Names of the tasks that may have been meant by a name that is none: those that have it in them first."""
+    near = [task for task in TASKS if name in task] or get_close_matches(name, TASKS, 5) or list(TASKS)
+    return ", ".join(sorted(near))
+
+
 def find_task(name: str) -> TaskSpec:
     """The task of that name.
 
@@ -43,4 +51,4 @@ def find_task(name: str) -> TaskSpec:
     try:
         return TASKS[name]
     except KeyError:
-        raise ConfigError(f"--task {name}: no such task; choose from {', '.join(sorted(TASKS))}") from None
+        raise ConfigError(f"--task {name}: no such task; choose from {like(name)}") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from schemas.errors import SourceError
 from schemas.example import Example, Label, Media, conversation_text
-from schemas.tasks import TASKS, LabelKind, TaskSpec, find_task
+from schemas.tasks import TASKS, LabelKind, TaskSpec, find_task, like
 from teacher_cache.readers.conversation import Conversation, read_conversation
 from teacher_cache.readers.labels import parse_label
 from teacher_cache.readers.media_items import MediaReader
@@ -48,9 +48,7 @@ class Gathering:
         if self._task is None:
             chosen = self.task_name or name or "free"
             if chosen not in TASKS:
-                raise SourceError(
-                    f"{self.path}, {place}: no task {chosen}; choose from {', '.join(sorted(TASKS))}"
-                )
+                raise SourceError(f"{self.path}, {place}: no task {chosen}; choose from {like(chosen)}")
             self._task = find_task(chosen)
         if name not in (None, self._task.name):
             raise SourceError(

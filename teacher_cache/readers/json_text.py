@@ -12,21 +12,37 @@ def read_json(text: str) -> Any:
         ValueError: it is no JSON that can be stored; the message says why, and at which character.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()
+        value = strict_decoder().decode(text)
+        check_storable(value, text)
     except json.JSONDecodeError as error:
         # The library counts lines of its own, which are not those of the file.
         raise ValueError(
             f"Invalid JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
         ) from None
+    except RecursionError:
+        raise ValueError("Invalid JSON: lists or objects too deep inside each other") from None
+    return value
+
+
+def strict_decoder() -> json.JSONDecoder:
+    """A decoder that refuses a key that stands twice and what is no number, each with a ValueError."""
+    return json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number)
+
+
+def check_storable(value: object, text: str) -> None:
+    """Refuse a value with half of a surrogate pair, which only an escape in its text can have brought.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if "\\u" not in text:
+        return
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ValueError(
             "Invalid JSON: half of a surrogate pair (\\ud800 to \\udfff), which no text has"
         ) from None
-    except RecursionError:
-        raise ValueError("Invalid JSON: lists or objects too deep inside each other") from None
-    return value
 
 
 def goes_on(text: str) -> bool:

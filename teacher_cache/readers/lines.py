@@ -21,6 +21,23 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise SourceError(f"{path} is empty, at least one example is wanted")
 
 
+def read_text(path: Path) -> str:
+    """A UTF-8 file whole.
+
+    Raises:
+        SourceError: the file is missing or not UTF-8.
+    """
+    with open_source(path) as file:
+        raw = file.read()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = raw.count(b"\n", 0, error.start) + 1
+        raise SourceError(
+            f"{path}, line {number}: byte {raw[error.start]:#04x} is not UTF-8; convert the file to UTF-8"
+        ) from None
+
+
 def open_source(path: Path) -> BufferedReader:
     """Open a file of examples.
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from schemas.example import Example
 from schemas.tasks import TaskSpec
 from teacher_cache.readers.prompts import read_prompts
+from teacher_cache.readers.reading import Reading
 
 FILE_NAME = "questions.jsonl"
 
 
-def read_questions(source: Path, task: TaskSpec) -> list[Example]:
+def read_questions(source: Path, task: TaskSpec) -> Reading:
     """Read them in the file's order.
 
     Args:
@@ -20,4 +20,4 @@ def read_questions(source: Path, task: TaskSpec) -> list[Example]:
         SourceError: the file is missing, or a line is not as it should be.
     """
     path = source / FILE_NAME if source.is_dir() else source
-    return read_prompts(path, task.name, {}).examples
+    return read_prompts(path, task.name, {})

@@ -13,6 +13,7 @@ from schemas.errors import SourceError
 from schemas.example import Example, Label
 from schemas.tasks import LabelKind, TaskSpec
 from teacher_cache.readers.lines import read_lines
+from teacher_cache.readers.reading import Reading
 
 LOWEST_CLEAR_RATING = 0.5
 HIGHEST_RATING = 4.0
@@ -36,7 +37,7 @@ class RatedSentences:
     id_form: str
     id_template: str
 
-    def read(self, source: Path, task: TaskSpec) -> list[Example]:
+    def read(self, source: Path, task: TaskSpec) -> Reading:
         """Read the sentences that the task has a label for, in the file's order.
 
         A classification leaves out those without a clear rating, a regression has the rating itself.
@@ -62,7 +63,7 @@ class RatedSentences:
                 examples.append(
                     Example(id=identifier, task=task.name, split=split, fields={"text": text}, label=label)
                 )
-        return examples
+        return Reading(task=task, examples=examples)
 
     def _columns(self, where: str, line: str) -> tuple[re.Match[str], float, str]:
         columns = line.split("\t")

@@ -126,7 +126,7 @@ def test_a_rows_own_prompt_goes_before_the_template(prompts: Prompts) -> None:
         ({"template": ""}, ConfigError, r"task movie-sentiment has the fields {text}; use them"),
         ({"task": ""}, ConfigError, r"--task is empty; give a value, or leave it out"),
         ({"out": Path("a\udcff")}, ConfigError, r"--out 'a.udcff' is no UTF-8; give another path"),
-        ({"task": "glue"}, SourceError, r"no task glue; choose from chain-sum, free, movie-"),
+        ({"task": "glue"}, SourceError, r"no task glue; choose from glue/cola, glue/mnli, "),
         ({"splits": ("dev",)}, ConfigError, r"--splits dev: dev is none of train, validation, test"),
         ({"splits": ("train", "train")}, ConfigError, r"a name stands twice"),
         ({"source": Path("x")}, ConfigError, r"--source and --prompts both name the examples"),

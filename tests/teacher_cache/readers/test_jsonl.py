@@ -139,7 +139,7 @@ def test_an_escaped_pair_is_one_character(read: Read) -> None:
 
 
 def test_a_task_that_is_none_is_refused(read: Read) -> None:
-    with pytest.raises(SourceError, match=r"line 1: no task glue; choose from chain-sum, free, movie-"):
+    with pytest.raises(SourceError, match=r"line 1: no task glue; choose from glue/cola, glue/mnli, "):
         read(NAME, GOOD, task="glue")
 
 

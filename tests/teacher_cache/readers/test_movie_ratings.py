@@ -12,7 +12,7 @@ def test_every_sentence_has_its_rating(tmp_path: Path) -> None:
     path = tmp_path / "movieReviewSnippets_GroundTruth.txt"
     path.write_bytes(LINES)
 
-    examples = MOVIE_REVIEWS.read(path, TASKS["movie-rating"])
+    examples = MOVIE_REVIEWS.read(path, TASKS["movie-rating"]).examples
     assert [(e.id, e.task, e.label.value) for e in examples] == [
         ("movie-00007", "movie-rating", 2.5),
         ("movie-00008", "movie-rating", 0.4),
@@ -23,8 +23,8 @@ def test_every_sentence_has_its_rating(tmp_path: Path) -> None:
 
 def test_both_tasks_put_a_sentence_in_one_split(fetched: Path) -> None:
     source = fetched / "tasks" / "movie-reviews"
-    ratings = {e.id: e for e in MOVIE_REVIEWS.read(source, TASKS["movie-rating"])}
-    clear = MOVIE_REVIEWS.read(source, TASKS["movie-sentiment"])
+    ratings = {e.id: e for e in MOVIE_REVIEWS.read(source, TASKS["movie-rating"]).examples}
+    clear = MOVIE_REVIEWS.read(source, TASKS["movie-sentiment"]).examples
     assert len(ratings) > len(clear)
     shared = [(e, ratings[e.id]) for e in clear if e.id in ratings]
     assert len(shared) > 0.99 * len(clear)

@@ -19,7 +19,7 @@ DIGEST = "4ff2c75ec7d7a3afe8243d0f11b2f4fd4bf5382d84cbc2b2d8724fe793ace755"
 
 def test_the_real_questions(fetched: Path) -> None:
     source = fetched / "tasks" / "chain-sum"
-    examples = read_questions(source, TASK)
+    examples = read_questions(source, TASK).examples
 
     assert hashlib.sha256((source / "questions.jsonl").read_bytes()).hexdigest() == DIGEST
     assert Counter(e.split for e in examples) == {"train": 7000, "validation": 2000, "test": 1000}

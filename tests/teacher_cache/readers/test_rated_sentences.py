@@ -23,8 +23,8 @@ def write(folder: Path, data: bytes) -> Path:
 def test_clear_ratings_become_classes_and_the_rest_is_left_out(tmp_path: Path) -> None:
     path = write(tmp_path, b"7\t2.5\tFine.\r\n8\t0.4\tSo so.\r\n9\t-0.5\tPoor, caf\xc3\xa9 film.\r\n")
 
-    examples = MOVIE_REVIEWS.read(tmp_path, TASK)
-    assert examples == MOVIE_REVIEWS.read(path, TASK)
+    examples = MOVIE_REVIEWS.read(tmp_path, TASK).examples
+    assert examples == MOVIE_REVIEWS.read(path, TASK).examples
     assert [(e.id, e.fields["text"], e.label.class_ids) for e in examples] == [
         ("movie-00007", "Fine.", (1,)),
         ("movie-00009", "Poor, café film.", (0,)),
@@ -34,7 +34,7 @@ def test_clear_ratings_become_classes_and_the_rest_is_left_out(tmp_path: Path) -
 def test_the_first_of_sentences_that_differ_in_case_and_space_is_kept(tmp_path: Path) -> None:
     write(tmp_path, b"1\t1.0\tA  Fine film\r\n2\t-2.0\ta fine FILM \r\n3\t1.0\tA fine film!\r\n")
 
-    assert [e.id for e in MOVIE_REVIEWS.read(tmp_path, TASK)] == ["movie-00001", "movie-00003"]
+    assert [e.id for e in MOVIE_REVIEWS.read(tmp_path, TASK).examples] == ["movie-00001", "movie-00003"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_sentence_has_one_split_whatever_its_case_and_space(text: str) -> None
 
 
 def test_the_real_sentences(fetched: Path) -> None:
-    examples = MOVIE_REVIEWS.read(fetched / "tasks" / "movie-reviews", TASK)
+    examples = MOVIE_REVIEWS.read(fetched / "tasks" / "movie-reviews", TASK).examples
 
     assert (
         len(examples)
@@ -108,7 +108,7 @@ def products(folder: Path, *lines: str) -> Path:
 def test_a_product_sentence_is_named_by_its_review(tmp_path: Path) -> None:
     products(tmp_path, "1_1\t-0.9\tno picture", "12_30\t0.5\tgood", "12_31\t0.4\tso so")
 
-    examples = PRODUCT_REVIEWS.read(tmp_path, TASKS["product-reviews"])
+    examples = PRODUCT_REVIEWS.read(tmp_path, TASKS["product-reviews"]).examples
     assert [(e.id, e.task, e.label.class_ids) for e in examples] == [
         ("product-001-01", "product-reviews", (0,)),
         ("product-012-30", "product-reviews", (1,)),
@@ -124,7 +124,7 @@ def test_an_id_that_is_none_of_a_product_is_named(tmp_path: Path, identifier: st
 
 
 def test_the_real_product_sentences_of_a_review_are_in_one_split(fetched: Path) -> None:
-    examples = PRODUCT_REVIEWS.read(fetched / "tasks" / "product-reviews", TASKS["product-reviews"])
+    examples = PRODUCT_REVIEWS.read(fetched / "tasks" / "product-reviews", TASKS["product-reviews"]).examples
 
     assert 2_900 < len(examples) <= 2_985
     splits: dict[str, set[str]] = {}
