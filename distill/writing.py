@@ -19,9 +19,10 @@ from distill.losses.divergence import check_divergence, parse_divergence
 from distill.losses.writing import reconstructing_objective, reconstruction_loss, writing_objective
 from distill.material import Material
 from distill.order import EVALUATION_PASS
+from distill.pretrained import load_tokenizer
 from distill.respondent import Respondent, Rows, ids_of
 from distill.schedules import ALIGNER, STUDENT
-from distill.vocabulary import check_vocabulary
+from distill.vocabulary import check_vocabulary, num_ids
 from distill.weights import name_of_student
 from distill.wording import wording_of
 from distill.writer import Writer, load_writer, tokenizer_file
@@ -50,9 +51,12 @@ def load(run: RunConfig, manifest: CacheManifest) -> tuple[Any, tuple[str, ...]]
         check_divergence(divergence, run.tokens.kd_temperature, drawn=drawn)
     backbone = load_writer(run.student)
     if run.tokens is not None:
-        num_ids = len(backbone.get_output_embeddings().weight)
-        digest, num_tokens = tokenizer_digest(tokenizer_file(run.student)), num_ids_of(run.student)
-        check_vocabulary(manifest.teacher, name_of_student(run.student), digest, num_ids, num_tokens)
+        num_rows = len(backbone.get_output_embeddings().weight)
+        digest, num_tokens = (
+            tokenizer_digest(tokenizer_file(run.student)),
+            num_ids(load_tokenizer(run.student)),
+        )
+        check_vocabulary(manifest.teacher, name_of_student(run.student), digest, num_rows, num_tokens)
     return backbone, ()
 
 

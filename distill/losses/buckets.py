@@ -8,9 +8,47 @@ from torch import Tensor
 
 from distill.losses.divergence import Divergence, drawn_loss, soften
 from distill.teacher_tokens import TeacherTokens
+from schemas.errors import MismatchError
 
 # A rest below this share of the largest entry (69 nats) counts as this: its float32 sum is near nothing.
 LEAST_REST = 1e-30
+# Ids that pad a vocabulary were trained down to far less than this.
+_MOST_BEYOND = 1e-3
+
+
+def within(teacher: TeacherTokens, vocab_size: int) -> TeacherTokens:
+    """What the teacher says to a student with fewer ids: mass on ids beyond the student's goes to the rest.
+
+    Where every id of the student is kept it has no rest, and that mass is left out.
+
+    Args:
+        teacher: N tokens.
+        vocab_size: ids of the student.
+
+    Returns:
+        The teacher itself, if the student has all of its ids.
+
+    Raises:
+        MismatchError: on the average of the tokens there is more than 0.001 of the teacher's mass.
+    """
+    if vocab_size >= teacher.vocab_size:
+        return teacher
+    beyond_NK = teacher.ids_NK >= vocab_size
+    mass_N = teacher.logprobs_NK.exp().masked_fill(~beyond_NK, 0).sum(dim=1)
+    if len(mass_N) and (mean := mass_N.mean().item()) > _MOST_BEYOND:
+        raise MismatchError(
+            f"the teacher gives {mean:.3g} of its mass to ids from {vocab_size} on, which the student lacks; "
+            f"wanted at most {_MOST_BEYOND:g}; choose a student with {teacher.vocab_size} ids, or --method "
+            "seqkd, which reads texts"
+        )
+    order_NK = beyond_NK.int().argsort(dim=1, stable=True)
+    ids_NK = teacher.ids_NK.masked_fill(beyond_NK, 0).gather(1, order_NK)
+    logprobs_NK = teacher.logprobs_NK.masked_fill(beyond_NK, -torch.inf).gather(1, order_NK)
+    counts_N = teacher.counts_N - beyond_NK.sum(dim=1, dtype=torch.int32)
+    tail_N = teacher.tail_N
+    if tail_N is not None:
+        tail_N = torch.logaddexp(tail_N, mass_N.log()).masked_fill(counts_N >= vocab_size, -torch.inf)
+    return TeacherTokens(ids_NK, logprobs_NK, counts_N, tail_N, vocab_size)
 
 
 def teacher_buckets(teacher: TeacherTokens) -> Tensor:

@@ -16,16 +16,16 @@ def teacher(vocab_size: int | None = 100, tokenizer: str | None = "abc") -> Teac
     )
 
 
-@pytest.mark.parametrize("vocab_size", [100, 128])
-def test_equal_and_padded_larger_pass(vocab_size: int) -> None:
-    assert check_vocabulary(teacher(), "tiny", "abc", vocab_size) == 100
+@pytest.mark.parametrize("vocab_size", [97, 100, 128])
+def test_either_may_be_padded_larger_than_the_tokenizer(vocab_size: int) -> None:
+    assert check_vocabulary(teacher(), "tiny", "abc", vocab_size, num_tokens=97) == 100
 
 
 @pytest.mark.parametrize(
     ("identity", "digest", "vocab_size", "said"),
     [
         (teacher(), "abd", 100, "student tiny has the tokenizer abd, teacher smol abc"),
-        (teacher(), "abc", 99, "student tiny has 99 token ids, teacher smol 100"),
+        (teacher(), "abc", 96, "student tiny has 96 token ids, teacher smol 100, their tokenizer 97"),
         (teacher(vocab_size=None), "abc", 100, "teacher smol has no vocabulary size"),
         (teacher(tokenizer=None), "abc", 100, "teacher smol has no digest of the tokenizer"),
     ],
@@ -34,5 +34,19 @@ def test_anything_else_is_refused_by_name(
     identity: TeacherIdentity, digest: str, vocab_size: int, said: str
 ) -> None:
     with pytest.raises(MismatchError, match=said) as refusal:
-        check_vocabulary(identity, "tiny", digest, vocab_size)
+        check_vocabulary(identity, "tiny", digest, vocab_size, num_tokens=97)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("backend", "advice"),
+    [
+        ("import", "import it again with teacher-shards import --tokenizer DIR"),
+        ("openai", "make the cache again with --store logprobs --option tokenizer=DIR"),
+        ("vllm", "make the cache again with --store logprobs$"),
+    ],
+)
+def test_a_cache_that_names_no_tokenizer_says_who_can_name_it(backend: str, advice: str) -> None:
+    nameless = teacher(tokenizer=None).model_copy(update={"backend": backend})
+    with pytest.raises(MismatchError, match=advice):
+        check_vocabulary(nameless, "tiny", "abc", 100, num_tokens=97)

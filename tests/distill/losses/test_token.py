@@ -12,12 +12,14 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from distill.losses import head_pass
+from distill.losses.buckets import within
 from distill.losses.divergence import parse_divergence
+from distill.losses.objective import there
 from distill.losses.token import token_losses
 from distill.teacher_tokens import TeacherTokens, gather_tokens, unpack
 from distill.view import TokenView
 from schemas.codec import CODECS
-from schemas.errors import ConfigError, ShapeError
+from schemas.errors import ConfigError, MismatchError, ShapeError
 from schemas.topk import draw, select_top
 
 NUM, WIDTH, VOCAB = 23, 6, 40
@@ -183,6 +185,52 @@ def test_a_student_padded_larger_has_no_mass_there() -> None:
     assert_same(view, losses.total, task + kd, 1e-5)
 
 
+def said_to_more(vocab: int = VOCAB, more: int = 5) -> Tensor:
+    """A teacher that pads its vocabulary with ids of little mass, more than some real ids have."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(NUM, vocab, generator=generator).mul(2)
+    return torch.cat([logits, torch.full((NUM, more), -3.5)], 1).log_softmax(-1)
+
+
+@every_choice
+def test_ids_that_pad_the_teacher_are_left_out(name: str, temperature: float) -> None:
+    """With every entry kept the loss is that of the teacher without them, as if it had never had them."""
+    teacher, view = said_to_more(), view_of()
+    losses = token_losses(
+        view,
+        kept_of(teacher, k=VOCAB + 5),
+        divergence=parse_divergence(name),
+        temperature=temperature,
+    )
+    task, divergence = eager(view, teacher[:, :VOCAB].log_softmax(-1), name, temperature)
+    assert_same(view, losses.total, task + divergence, 1e-5)
+
+
+def test_mass_on_ids_that_pad_the_teacher_goes_to_the_rest() -> None:
+    teacher, view = said_to_more(), view_of()
+    whole = kept_of(teacher, k=42)
+    beyond_NK = whole.ids_NK >= VOCAB
+    assert beyond_NK.any()
+    assert not beyond_NK[:, -1].all()
+    fewer = within(whole, VOCAB)
+    for token in range(NUM):
+        count, own = int(fewer.counts_N[token]), ~beyond_NK[token]
+        assert torch.equal(fewer.ids_NK[token, :count], whole.ids_NK[token][own])
+        assert torch.equal(fewer.logprobs_NK[token, :count], whole.logprobs_NK[token][own])
+    assert fewer.tail_N is not None
+    masses = fewer.logprobs_NK.exp().sum(1) + fewer.tail_N.exp()
+    rest_N = fewer.counts_N < VOCAB
+    assert 0 < rest_N.sum() < NUM
+    torch.testing.assert_close(masses[rest_N], torch.ones(NUM)[rest_N])
+    assert (fewer.tail_N[~rest_N] == -torch.inf).all()
+    assert token_losses(view, whole).total.isfinite()
+    assert within(whole, VOCAB + 5) is whole
+    drawn = token_losses(view, kept_of(teacher, "sampled", 255)).parts["kd"]
+    student = (view.hidden_ND @ view.head_VD.T + there(view.bias_V)).log_softmax(-1)
+    wanted = -(teacher[:, :VOCAB].exp() * student).sum(-1)[view.targets_N != -100].mean()
+    assert drawn.item() == pytest.approx(wanted.item(), rel=0.02)
+
+
 def test_masked_tokens_reach_nothing_and_the_divisor_may_be_another() -> None:
     view, teacher = view_of(7), kept_of(said(), k=5)
     whole = token_losses(view, teacher)
@@ -335,5 +383,5 @@ def test_what_does_not_fit_is_refused() -> None:
     view = view_of()
     with pytest.raises(ShapeError, match="teacher has 22 tokens, the student 23"):
         token_losses(view, kept_of(said(), k=5).at(slice(1, None)))
-    with pytest.raises(ShapeError, match="head has 40 ids, the teacher 41"):
-        token_losses(view, kept_of(said(vocab=41), k=5))
+    with pytest.raises(MismatchError, match="mass to ids from 40 on, which the student lacks"):
+        token_losses(view, kept_of(said(vocab=45), k=45))
