@@ -14,6 +14,7 @@ from schemas.manifest import CacheManifest, write_manifest
 from schemas.shard import open_shard
 from teacher_cache.clock import Clock
 from teacher_cache.config import CacheConfig
+from teacher_cache.engines import on_engine
 from teacher_cache.folder import CONFIG_NAME, check_files, check_same, started_cache
 from teacher_cache.limits import ErrorBudget
 from teacher_cache.lock import writer_lock
@@ -59,6 +60,7 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
         plan = replace(plan, examples=[example for shard in shards for example in shard.examples])
     wanted = CacheManifest(teacher=teacher.identity, request=request, part=part)
     spending = make_spending(config, settings, teacher.identity)
+    teacher = on_engine(config, teacher, backend, name, settings)
     if config.reuse is not None:
         check_reusable(config.reuse, wanted)
     if config.dry_run:

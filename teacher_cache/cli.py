@@ -123,6 +123,15 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--batch-size", type=click.IntRange(1), help="Rows of one call.  [default: the backend's]")
 @click.option("--concurrency", type=click.IntRange(1), help="Calls at once.  [default: the backend's]")
 @click.option("--workers", type=click.IntRange(1), help="Processes that answer.  [default: one a core]")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="This machine, or a Ray cluster (docs/scaling.md).",
+)
+@click.option("--address", help="Of the cluster.  [default: $RAY_ADDRESS, or one started here]")
+@click.option("--gpus-per-worker", type=_Finite(0), help="Of a cluster, shares allowed.  [default: 0]")
 @click.option("--base-url", metavar="URL", help="Of the service.  [default: $OPENAI_BASE_URL, or OpenAI's]")
 @click.option(
     "--api-key-env",

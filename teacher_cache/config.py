@@ -45,7 +45,10 @@ class CacheConfig:
         rows_per_shard: rows of each shard but a split's last.
         part: `i/n`, to make every n-th shard from the i-th on; None makes all.
         batch_size: rows asked in one call of the teacher.
-        workers: processes that answer.
+        workers: processes that answer; of a cluster, over all its machines.
+        engine: `local`, or `ray` for a cluster.
+        address: of the cluster; None is the one that `RAY_ADDRESS` names, or one of this machine alone.
+        gpus_per_worker: that each process holds; a cluster's alone.
         concurrency: calls of the teacher that are awaited at once.
         base_url: of the service.
         api_key_env: environment variable that holds its key.
@@ -91,6 +94,9 @@ class CacheConfig:
     part: str | None = None
     batch_size: int | None = None
     workers: int | None = None
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    gpus_per_worker: float | None = None
     concurrency: int | None = None
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
@@ -125,6 +131,7 @@ class CacheConfig:
             "score",
             "base_url",
             "price_file",
+            "address",
         ):
             _check_given(option.replace("_", "-"), getattr(self, option))
         if self.source is not None and self.prompts is not None:
@@ -134,6 +141,7 @@ class CacheConfig:
         _check_options(self.option)
         if self.part is not None:
             parse_part(self.part)
+        _check_engine(self)
         if self.max_cost is not None and self.price_file is None:
             raise ConfigError("--max-cost needs prices: give --price-file FILE.toml (docs/teachers.md)")
 
@@ -170,6 +178,16 @@ def parse_part(text: str) -> tuple[int, int]:
     if not 1 <= number <= of:
         raise ConfigError(f"--part {text}: give i/n, the i-th of n parts, such as 1/4 up to 4/4")
     return number, of
+
+
+def _check_engine(config: CacheConfig) -> None:
+    if config.engine == "ray" and config.workers is None:
+        raise ConfigError("--engine ray needs --workers N: how many processes answer, over all machines")
+    for option in ("address", "gpus_per_worker"):
+        if config.engine == "local" and getattr(config, option) is not None:
+            raise ConfigError(
+                f"--{option.replace('_', '-')} is a cluster's; add --engine ray, or leave it out"
+            )
 
 
 def _check_given(option: str, value: str | Path | None) -> None:

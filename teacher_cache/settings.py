@@ -97,7 +97,16 @@ def make_settings(
 
 def concurrency_of(config: CacheConfig, backend: Backend) -> int:
     """Calls of the teacher that are awaited at once: two for each process keep it busy."""
+    if config.engine == "ray":
+        return config.num_workers * calls_a_worker(config, backend)
     return config.concurrency or backend.default_concurrency or 2 * config.num_workers
+
+
+def calls_a_worker(config: CacheConfig, backend: Backend) -> int:
+    """Calls that one worker of a cluster answers at once, `--concurrency` being for all of them."""
+    if config.concurrency is not None:
+        return -(-config.concurrency // config.num_workers)
+    return backend.default_concurrency or 2
 
 
 def make_request(config: CacheConfig, plan: Plan, settings: TeacherSettings, backend: Backend) -> Request:
