@@ -1,5 +1,6 @@
 """An answer: all that a teacher said about one example, or why it said nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -27,7 +28,8 @@ class Answer:
         topk_logprobs: encoded log-probabilities beside them.
         tail_logprob: log of the mass outside the kept entries, nats, float32, (T,).
         usage: tokens charged.
-        finish_reason: why generation ended, in the service's words.
+        finish_reason: why generation ended, in the service's words; one for each sample, with commas
+            between (`joined_reasons`), where they did not all end alike.
         error: why there is no answer; all signals are None then.
     """
 
@@ -46,3 +48,15 @@ class Answer:
     def is_empty(self) -> bool:
         """Whether nothing was said at all, as for a row that the teacher was not asked about."""
         return all(getattr(self, field.name) is None for field in fields(self))
+
+
+def joined_reasons(reasons: Sequence[str | None]) -> str | None:
+    """Write why the samples of a row ended: one word where all ended alike, else one for each."""
+    return reasons[0] if len(set(reasons)) == 1 else ",".join(reason or "" for reason in reasons)
+
+
+def reasons_of(finish_reason: str | None, num_samples: int) -> list[str | None]:
+    """Read why each sample of a row ended; one word, or none, is that of all."""
+    parts = (finish_reason or "").split(",")
+    each = parts if len(parts) == num_samples else [finish_reason] * num_samples
+    return [reason or None for reason in each]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from schemas.answer import Answer
+from schemas.answer import Answer, reasons_of
 from schemas.cache import open_cache
 from schemas.errors import ConfigError, SourceError
 from schemas.example import Example
@@ -90,6 +90,6 @@ def _texts(folder: Path) -> tuple[Mapping[str, str | None], set[str]]:
                 table = shard.read(columns=["example_id", "teacher_text", "finish_reason"])
             for name, said, reason in zip(*(column.to_pylist() for column in table.columns), strict=True):
                 texts[name] = said[0] if said else None
-                if reason == CUT:
+                if said and reasons_of(reason, len(said))[0] == CUT:
                     cut.add(name)
     return texts, cut

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.answer import Answer, Usage
+from schemas.answer import Answer, Usage, joined_reasons, reasons_of
 from schemas.errors import SourceError
 from schemas.manifest import CacheManifest
 from schemas.rows import Row
@@ -69,7 +69,8 @@ class OpenAIBatchExporter:
     def _body(self, row: Row, key: str) -> dict[str, Any]:
         answer = row.answer
         assert answer is not None
-        logprobs = self._logprobs(row)
+        logprobs, texts = self._logprobs(row), answer.texts or ()
+        reasons = reasons_of(answer.finish_reason, len(texts))
         body: dict[str, Any] = {
             "id": f"chatcmpl-{key}",
             "object": "chat.completion",
@@ -81,9 +82,9 @@ class OpenAIBatchExporter:
                     "index": index,
                     "message": {"role": "assistant", "content": text, "refusal": None},
                     "logprobs": logprobs if index == 0 else None,
-                    "finish_reason": answer.finish_reason or "stop",
+                    "finish_reason": reason or "stop",
                 }
-                for index, text in enumerate(answer.texts or ())
+                for index, (text, reason) in enumerate(zip(texts, reasons, strict=True))
             ],
         }
         if answer.usage is not None:
@@ -165,7 +166,7 @@ def _answered(place: str, identifier: str, body: dict[str, Any], token_ids: Toke
     answer = Answer(
         texts=tuple(text for text in texts if text is not None),
         usage=Usage(int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0)) if usage else None,
-        finish_reason=choices[0].get("finish_reason"),
+        finish_reason=joined_reasons([choice.get("finish_reason") for choice in choices]),
     )
     if None in texts:
         said = f"no text (finish_reason {answer.finish_reason})"

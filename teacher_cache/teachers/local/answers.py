@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from schemas.answer import Answer, Usage
+from schemas.answer import Answer, Usage, joined_reasons
 from schemas.example import Example
 from teacher_cache.teachers.local.architecture import Architecture, Kind
 from teacher_cache.teachers.local.batch import Inputs, alike, collate, with_answers
@@ -182,8 +182,7 @@ class LocalAnswers:
         return Answer(
             texts=texts if "text" in self._stores else None,
             usage=Usage(0, sum(len(sample.ids) for sample in samples)),
-            # Of the first text, whose log-probabilities are those that are kept.
-            finish_reason="stop" if samples[0].ended else "length",
+            finish_reason=joined_reasons(["stop" if sample.ended else "length" for sample in samples]),
         )
 
 

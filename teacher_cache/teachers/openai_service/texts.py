@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from schemas.answer import Answer
+from schemas.answer import Answer, joined_reasons
 from schemas.errors import TeacherError
 from schemas.example import Example
 from teacher_cache.teachers.openai_service.connection import Connection
@@ -122,7 +122,8 @@ class TextAnswers:
             written += await self._connection.ask(self._form.path, body, read, bill, tokens)
         answer = self._scored(written[0])
         texts = tuple(choice.text for choice in written) if "text" in self._store else None
-        return replace(answer, texts=texts, usage=bill.usage, finish_reason=written[0].finish_reason)
+        reasons = joined_reasons([choice.finish_reason for choice in written])
+        return replace(answer, texts=texts, usage=bill.usage, finish_reason=reasons)
 
     def _sampling(self, example: Example, num_written: int, left: int) -> dict[str, Any]:
         fields: dict[str, Any] = {"n": left} if left > 1 else {}

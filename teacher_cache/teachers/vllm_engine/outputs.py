@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from schemas.answer import Answer, Usage
+from schemas.answer import Answer, Usage, joined_reasons
 from teacher_cache.teachers.local.answers import stored_state
 from teacher_cache.teachers.openai_service.entries import ToldToken, scored_tokens
 from teacher_cache.teachers.openai_service.faults import RequestError
@@ -26,8 +26,7 @@ def written(output: Any, tokenizer: Any, *, keeps_texts: bool) -> Answer:
     return Answer(
         texts=texts if keeps_texts else None,
         usage=Usage(len(output.prompt_token_ids), sum(len(sample.token_ids) for sample in samples)),
-        # Of the first text, whose log-probabilities are those that are kept.
-        finish_reason=samples[0].finish_reason,
+        finish_reason=joined_reasons([sample.finish_reason for sample in samples]),
     )
 
 
