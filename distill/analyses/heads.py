@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import AnalysisError
-from schemas.result import RunResult
 
 Floats = NDArray[np.float64]
 
@@ -60,27 +59,3 @@ def head_agreement(
     found: Any = spearmanr(output, auxiliary)
     gap = float((output - auxiliary).mean())
     return HeadAgreement(float(found.statistic), float(found.pvalue), gap, len(output))
-
-
-def metrics_of_heads(results: Sequence[RunResult], tower: str) -> tuple[Floats, Floats]:
-    """The metric that chose the checkpoint, of a tower's output head and of its auxiliary head, each (N,).
-
-    Args:
-        results: of any tasks.
-        tower: `student` or `aligner`.
-
-    Raises:
-        AnalysisError: a run has not both heads.
-    """
-    pairs = []
-    for result in results:
-        metric = str(result.selection["metric"])
-        both = [result.metrics.get(head, {}).get(metric) for head in (tower, f"{tower}_aux")]
-        if None in both:
-            raise AnalysisError(
-                f"run {result.config_hash[:8]} has no {metric} of both {tower} heads, only of "
-                f"{', '.join(result.metrics)}; give runs of armada with gamma above 0 on tasks with labels"
-            )
-        pairs.append(both)
-    output_N, auxiliary_N = np.array(pairs, np.float64).reshape(-1, 2).T
-    return output_N, auxiliary_N

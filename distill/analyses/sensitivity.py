@@ -1,13 +1,10 @@
 """How much performance moves where the teacher's representations are blurred."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from distill.controls import sigma_of
 from schemas.errors import AnalysisError
-from schemas.result import RunResult
 
 
 def sensitivity(performance: Mapping[float, float]) -> float:
@@ -32,25 +29,3 @@ def sensitivity(performance: Mapping[float, float]) -> float:
             "at least two; run --control noise:SIGMA with others"
         )
     return float(np.var(list(performance.values())) / np.var(list(performance)))
-
-
-def performance_by_sigma(results: Sequence[RunResult], head: str = "student") -> dict[float, float]:
-    """The metric that chose the checkpoint, by sigma, in its order; the mean over runs with one sigma.
-
-    Args:
-        results: of one task, alike but for noise and seed.
-        head: `student`, `aligner`, or an auxiliary head of theirs.
-
-    Raises:
-        AnalysisError: a run has no such head.
-    """
-    values: dict[float, list[float]] = defaultdict(list)
-    for result in results:
-        metric = str(result.selection["metric"])
-        if metric not in result.metrics.get(head, {}):
-            raise AnalysisError(
-                f"run {result.config_hash[:8]} has no {metric} of {head}, only of "
-                f"{', '.join(result.metrics)}; give runs of armada on a task with labels"
-            )
-        values[sigma_of(result.config["control"])].append(result.metrics[head][metric])
-    return {sigma: float(np.mean(values[sigma])) for sigma in sorted(values)}

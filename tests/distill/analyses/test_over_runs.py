@@ -7,19 +7,10 @@ import pytest
 from scipy import stats
 
 from distill.analyses.finished import open_run
-from distill.analyses.heads import head_agreement, metrics_of_heads
-from distill.analyses.sensitivity import performance_by_sigma, sensitivity
+from distill.analyses.heads import head_agreement
+from distill.analyses.sensitivity import sensitivity
 from distill.analyses.training_gain import gain_of, training_gain
 from schemas.errors import AnalysisError
-from schemas.result import RunResult
-
-
-def result_of(run: RunResult, control: str, **metrics: float) -> RunResult:
-    changes = {
-        "config": {**run.config, "control": control},
-        "metrics": {head: {"accuracy": value} for head, value in metrics.items()},
-    }
-    return run.model_copy(update=changes)
 
 
 def test_sensitivity_by_hand() -> None:
@@ -36,18 +27,6 @@ def test_sensitivity_by_hand() -> None:
             sensitivity(few)
 
 
-def test_performance_by_sigma_is_the_mean_over_seeds(armada: Path) -> None:
-    run = open_run(armada).result
-    results = [
-        result_of(run, control, student=value)
-        for control, value in (("noise:2", 0.5), ("none", 0.75), ("noise:2", 0.75))
-    ]
-
-    assert performance_by_sigma(results) == {0.0: 0.75, 2.0: 0.625}
-    with pytest.raises(AnalysisError, match="has no accuracy of aligner, only of student"):
-        performance_by_sigma(results, "aligner")
-
-
 def test_heads_agree_as_scipy_says() -> None:
     output, auxiliary = [59.8, 84.3, 70.0, 89.1], [59.0, 83.4, 70.4, 88.6]
     found = head_agreement(output, auxiliary)
@@ -58,16 +37,6 @@ def test_heads_agree_as_scipy_says() -> None:
     for few in (([], []), ([1.0, 2.0], [1.0, 2.0]), ([1.0, 2.0, 3.0], [5.0, 5.0, 5.0])):
         with pytest.raises(AnalysisError, match="Spearman of output and auxiliary heads"):
             head_agreement(*few)
-
-
-def test_heads_are_read_from_results(armada: Path, undistilled: Path) -> None:
-    run, without = open_run(armada).result, open_run(undistilled).result
-    for tower in ("student", "aligner"):
-        output, auxiliary = metrics_of_heads([run, run], tower)
-        assert output.tolist() == [run.metrics[tower]["accuracy"]] * 2
-        assert auxiliary.tolist() == [run.metrics[f"{tower}_aux"]["accuracy"]] * 2
-    with pytest.raises(AnalysisError, match="has no accuracy of both student heads"):
-        metrics_of_heads([run, without], "student")
 
 
 def test_gain_is_scipys_paired_test_and_positive_where_training_helps() -> None:
