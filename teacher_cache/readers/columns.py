@@ -35,17 +35,29 @@ class Columns:
     others: tuple[str, ...]
 
 
+def names_of(where: str, schema: pa.Schema) -> list[str]:
+    """The names of a schema's columns.
+
+    Raises:
+        SourceError: one is no text.
+    """
+    try:
+        # Those within a column are read as well: a damaged file may have any of them wrong.
+        for kind in schema.types:
+            _is_embedded(kind)
+        return list(schema.names)
+    except UnicodeDecodeError:
+        raise SourceError(f"{where}: the name of a column is not UTF-8; write the file again") from None
+
+
 def sort_columns(where: str, schema: pa.Schema) -> Columns:
     """Say what each column of a schema is.
 
     Raises:
         SourceError: a name stands twice, or is no text.
     """
-    try:
-        names = list(schema.names)
-        embedded = [name for name, kind in zip(names, schema.types, strict=True) if _is_embedded(kind)]
-    except UnicodeDecodeError:
-        raise SourceError(f"{where}: the name of a column is not UTF-8; write the file again") from None
+    names = names_of(where, schema)
+    embedded = [name for name, kind in zip(names, schema.types, strict=True) if _is_embedded(kind)]
     if twice := [name for name in names if names.count(name) > 1]:
         raise SourceError(f"{where}: the column {twice[0]} stands twice; give each its own name")
     rest = [name for name in names if name not in embedded]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from schemas.errors import SourceError
 from schemas.tasks import LabelKind, TaskSpec
 from teacher_cache.readers.class_names import UNLABELLED, ClassTable, class_names, class_table
-from teacher_cache.readers.columns import Columns, sort_columns
+from teacher_cache.readers.columns import Columns, names_of, sort_columns
 from teacher_cache.readers.gathering import Gathering
 from teacher_cache.readers.labels import RawLabel
 from teacher_cache.readers.media_items import MediaReader
@@ -86,7 +86,8 @@ class DatasetSplit:
         reader: TableReader | None = None
         notices: tuple[str, ...] = ()
         for raw in batches:
-            batch = raw.rename_columns(self._renamed(raw.schema))
+            names = names_of(str(self.path), raw.schema)
+            batch = raw.rename_columns([self._own_name(name, names) for name in names])
             if reader is None:
                 reader, notices = self._reader(raw.schema, batch.schema)
             for place, row in reader.rows(batch):
@@ -99,9 +100,6 @@ class DatasetSplit:
         if self.part:
             return f"{self.part}/{self.split}-{number:06d}"
         return f"{self.name or self.split}-{number:06d}"
-
-    def _renamed(self, schema: pa.Schema) -> list[str]:
-        return [self._own_name(name, schema.names) for name in schema.names]
 
     def _own_name(self, name: str, names: Sequence[str]) -> str:
         known: Mapping[str, str] = (
