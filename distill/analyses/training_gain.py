@@ -87,14 +87,18 @@ def _check(trained: Finished, frozen: Finished) -> None:
             f"{trained.folder} has schedule {ours.get('schedule')}, {frozen.folder} {others.get('schedule')}"
             "; wanted a run whose aligner is trained, then one of --schedule frozen"
         )
-    trained_on, frozen_on = trained.result.cache.digest, frozen.result.cache.digest
-    same = {**ours, "schedule": "", "cache": trained_on} == {**others, "schedule": "", "cache": frozen_on}
-    if not same:
-        names = sorted(name for name in {*ours, *others} - {"schedule"} if ours.get(name) != others.get(name))
+    others = {**_identity(frozen), "schedule": ours.get("schedule")}
+    if names := sorted(name for name, value in _identity(trained).items() if value != others.get(name)):
         raise AnalysisError(
-            f"{trained.folder} and {frozen.folder} differ in {', '.join(names) or 'their cache'}; wanted the "
-            "schedule alone"
+            f"{trained.folder} and {frozen.folder} differ in {', '.join(names)}; wanted the schedule alone"
         )
+
+
+def _identity(finished: Finished) -> dict[str, object]:
+    """All that decides a run's losses; what it computed on does not."""
+    result = finished.result
+    made_of = {"cache": result.cache.digest, "student": result.student_digest}
+    return {**result.config, **made_of, "device": None}
 
 
 def _losses(finished: Finished) -> Losses:

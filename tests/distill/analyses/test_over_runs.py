@@ -81,7 +81,8 @@ def test_gain_of_runs_that_are_no_pair_is_refused(
     (changed / "run.json").write_text(text.replace('"manifold": "euclid"', '"manifold": "cosine"'))
     with pytest.raises(AnalysisError, match="differ in manifold; wanted the schedule alone"):
         training_gain(ours, open_run(changed))
-    (changed / "run.json").write_text(text)
+    (changed / "run.json").write_text(text.replace('"device": "auto"', '"device": "cpu"'))
+    assert training_gain(ours, open_run(changed)).num_steps == 12
     (changed / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "student/total": 1.0}\n')
     with pytest.raises(AnalysisError, match="has no student/task, as with --alpha 1"):
         training_gain(ours, open_run(changed))
