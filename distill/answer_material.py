@@ -3,7 +3,8 @@
 A row to train on is left out, and counted, where prompt and answer are more than --max-length: an answer that
 was cut would teach to stop there. A row to report on is left out, and counted, where its prompt is.
 
-Letters: R rows of a split.
+Letters: S rows of a split, R rows of its sequences: more, where the teacher's texts are learnt and a row of
+the split has several.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -21,7 +23,7 @@ from distill.material import Material
 from distill.methods import METHODS, Answers
 from distill.order import Order
 from distill.processes import ALONE, Processes
-from distill.protocol import PROTOCOLS
+from distill.protocol import PROTOCOLS, Division
 from distill.representations import representations_of
 from distill.sequences import sequences_of
 from distill.signals import check_signals
@@ -49,6 +51,12 @@ class _Source:
     def usable_R(self) -> NDArray[np.bool_]:  # noqa: N802 - a shape suffix
         return self.labelled_R & self.answered_R & self.fits_R & self.represented_R
 
+    @property
+    def has_several(self) -> bool:
+        """Whether a row of the split has several texts of the teacher."""
+        sequences = self.stream.sequences
+        return len(sequences.rows_R) > len(sequences.firsts_S)
+
 
 def gather_answers(
     run: RunConfig,
@@ -70,8 +78,7 @@ def gather_answers(
     own = partial(_source, run=run, tokenizer=tokenizer, wording=wording, device=device)
     train = own(Split(cache, "train", task), answers=answers)
     report = own(Split(cache, "validation", task), answers=Answers.REFERENCE)
-    usable_R = train.usable_R
-    division = PROTOCOLS[run.protocol](train.stream.sequences.id_hashes, usable_R, run.seed, run.limit_train)
+    division = _divided(run, train)
     if not division.train_R.any():
         raise CacheError(_nothing_left(cache, train))
     reported = replace(prompts_of(report.stream, run), takers=processes)
@@ -90,6 +97,19 @@ def gather_answers(
         train_labels=np.array(train.stream.references, object)[division.train_R],
         notes=tuple(_notes(run, train, report)),
     )
+
+
+def _divided(run: RunConfig, train: _Source) -> Division:
+    """Divide by the split's rows: all texts of a row are learnt, or it is held out once."""
+    sequences, usable_R = train.stream.sequences, train.usable_R
+    firsts_S = sequences.firsts_S
+    usable_S = np.logical_or.reduceat(usable_R, firsts_S)
+    division = PROTOCOLS[run.protocol](sequences.id_hashes[firsts_S], usable_S, run.seed, run.limit_train)
+    select_R = None
+    if division.select_R is not None:
+        select_R = np.zeros(len(usable_R), bool)
+        select_R[firsts_S[division.select_R]] = True
+    return Division(division.train_R[sequences.rows_R] & usable_R, select_R)
 
 
 def stream_of_prompts(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) -> AnswerStream:
@@ -132,18 +152,18 @@ def _source(
     device: torch.device,
 ) -> _Source:
     sequences = sequences_of(split.cache, split.name, tokenizer, wording, answers)
-    everything_R = np.ones(split.num_rows, bool)
+    everything_R = np.ones(len(sequences.rows_R), bool)
     represented_R = split.taught() if run.distillation else everything_R
     vocab_size = split.cache.manifest.teacher.vocab_size
     matches = answers is Answers.TEACHER_TOKENS
     stream = AnswerStream(
         split=split,
         sequences=sequences,
-        references=split.column("target_text").to_pylist(),
+        references=split.column("target_text").take(pa.array(sequences.rows_R)).to_pylist(),
         order=Order(
             seed=run.seed,
             batch_size=run.batch_size,
-            group_starts=split.group_starts,
+            group_starts=sequences.group_starts,
             kept_R=everything_R,
             lengths_R=sequences.lengths,
         ),
@@ -191,8 +211,9 @@ def _notes(run: RunConfig, train: _Source, report: _Source) -> Iterator[str]:
     rest_R = train.labelled_R & train.answered_R
     if long := int((rest_R & ~train.fits_R).sum()):
         most = int(train.stream.sequences.lengths[rest_R].max())
+        what = "texts on training rows" if train.has_several else "training rows"
         yield (
-            f"{long} training rows of more than {run.max_length} tokens, prompt and answer, were left out, "
+            f"{long} {what} of more than {run.max_length} tokens, prompt and answer, were left out, "
             f"none was cut; the longest has {most}"
         )
     lengths_R = report.stream.sequences.prompts.lengths
@@ -203,9 +224,20 @@ def _notes(run: RunConfig, train: _Source, report: _Source) -> Iterator[str]:
             f"the longest has {most}"
         )
     for name, source in (("training", train), ("reported", report)):
-        if unlabelled := int((~source.labelled_R).sum()):
+        if unlabelled := int((~source.labelled_R)[source.stream.sequences.firsts_S].sum()):
             yield f"{unlabelled} {name} rows without a reference answer were left out"
-    if unanswered := int((train.labelled_R & ~train.answered_R).sum()):
-        yield f"{unanswered} training rows without an answer of the teacher were left out"
+    yield from _notes_of_answers(train)
     if untaught := int((rest_R & train.fits_R & ~train.represented_R).sum()):
         yield f"{untaught} training rows without a representation were left out"
+
+
+def _notes_of_answers(train: _Source) -> Iterator[str]:
+    firsts_S, rows_R = train.stream.sequences.firsts_S, train.stream.sequences.rows_R
+    answered_S = np.logical_or.reduceat(train.answered_R, firsts_S)
+    if unanswered := int((train.labelled_R[firsts_S] & ~answered_S).sum()):
+        yield f"{unanswered} training rows without an answer of the teacher were left out"
+    if blank := int((train.labelled_R & ~train.answered_R & answered_S[rows_R]).sum()):
+        yield f"{blank} empty texts beside others on their training rows were left out"
+    if train.has_several:
+        texts, rows = int(train.usable_R.sum()), len(np.unique(rows_R[train.usable_R]))
+        yield f"each of {texts} texts of the teacher, on {rows} training rows, is an example"

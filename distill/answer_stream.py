@@ -43,7 +43,7 @@ class AnswerStream:
 
     Attributes:
         split: whose rows are read.
-        sequences: of the same split.
+        sequences: of the same split; its rows are the stream's.
         references: the right answers, by row; None where a row has none.
         order: of the batches.
         pad_id: token that fills a short row.
@@ -114,7 +114,7 @@ class AnswerStream:
             )
         # What an aligner learns here is to say the representation again.
         labels = tokens["targets_N"] if ready_BD is None else ready_BD
-        return Batch(rows_B, tokens, labels, ready_BD, teacher, means)
+        return Batch(self.sequences.rows_R[rows_B], tokens, labels, ready_BD, teacher, means)
 
     def _to_device(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)

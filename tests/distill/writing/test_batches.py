@@ -1,6 +1,7 @@
 """What a batch of prompts and answers holds, and that its losses are those of the live teacher."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from distill.material import Material
 from distill.pretrained import load_tokenizer
 from distill.view import TokenView
 from distill.writer import Writer, load_writer
+from schemas.answer import Answer
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError
 from schemas.tasks import find_task
@@ -171,6 +173,62 @@ def test_whose_answer_is_learnt(sums_cache: TeacherCache, writer_folder: Path) -
         assert stream.references[:6] == said["undistilled"]
     assert said["seqkd"] == said["kd"]
     assert said["seqkd"][::3] == ["7", "7"]
+
+
+def with_samples(answer: Answer, index: int) -> Answer:
+    """Three texts a row; of some one is empty, of some all are, and one row is an error."""
+    if index == 5:
+        return Answer(error="the service is gone")
+    texts = {6: ("", " "), 7: ("1", "", "3")}.get(index, ("1", "22", "3"))
+    return replace(answer, texts=texts, finish_reason="stop" if len(texts) == 2 else "stop,length,stop")
+
+
+@pytest.fixture(scope="module")
+def sampled_texts(
+    make_sums: Callable[..., TeacherCache], writer_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> TeacherCache:
+    return make_sums(
+        tmp_path_factory.mktemp("samples"), writer_folder, store=("text", "repr"), change=with_samples
+    )
+
+
+def test_each_text_of_the_teacher_is_an_example(sampled_texts: TeacherCache, writer_folder: Path) -> None:
+    """Every sample that is not empty is learnt, a text that was cut short without an end."""
+    material = gathered(sampled_texts, writer_folder, method="seqkd", protocol="paper-dev")
+    tokenizer = load_tokenizer(str(writer_folder))
+    learnt: dict[int, list[str]] = {}
+    for batch in material.train.batches(0, 1):
+        ends = batch.tokens["input_ids"].shape[1] * torch.arange(1, len(batch.rows_B) + 1)
+        rows_N = torch.searchsorted(ends, batch.tokens["before_N"] + 1, right=True)
+        for place, row in enumerate(batch.rows_B.tolist()):
+            text = tokenizer.decode(batch.tokens["targets_N"][rows_N == place]).replace(" ", "")
+            learnt.setdefault(row, []).append(text)
+    assert sorted(learnt) == [row for row in range(40) if row not in (5, 6)]
+    assert sorted(learnt[7]) == ["1<end>", "3<end>"]
+    assert all(sorted(texts) == ["1<end>", "22", "3<end>"] for row, texts in learnt.items() if row != 7)
+    assert material.num_rows["train"] == 37 * 3 + 2
+    assert set(material.notes) == {
+        "2 training rows without an answer of the teacher were left out",
+        "1 empty texts beside others on their training rows were left out",
+        "each of 113 texts of the teacher, on 38 training rows, is an example",
+    }
+
+
+def test_no_row_is_both_learnt_and_held_out(sampled_texts: TeacherCache, writer_folder: Path) -> None:
+    """The held-out tenth is of rows, each once, and --limit-train counts rows with all their texts."""
+    material = gathered(sampled_texts, writer_folder, method="seqkd", limit_train=10)
+    rows = {
+        name: np.concatenate([batch.rows_B for batch in stream.batches(0, 1)])
+        for name, stream in (("train", material.train), ("select", material.select))
+    }
+    assert len(set(rows["train"].tolist())) == 10
+    assert len(rows["train"]) > 20
+    assert len(rows["select"]) == len(set(rows["select"].tolist())) == 4
+    assert not set(rows["train"].tolist()) & set(rows["select"].tolist())
+    assert isinstance(material.select, AnswerStream)
+    asked = [material.select.references[row] for places, _ in material.select.prompts() for row in places]
+    names = material.select.split.column("target_text").to_pylist()
+    assert sorted(asked) == sorted(names[row] for row in rows["select"].tolist())
 
 
 BODY, OUTPUT, PROJECTION, AUX = (
