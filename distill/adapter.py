@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from distill.config import LoraConfig
 from distill.pooling import pooling_of
@@ -96,19 +96,20 @@ def _has(adapted: Any, name: str) -> bool:
     return any(part == name or part.endswith(f".{name}") for part, _ in adapted.named_modules())
 
 
-def save(adapted: Any, folder: Path, student: str) -> None:
+def save(adapted: Any, folder: Path, student: str, weights: dict[str, Tensor] | None = None) -> None:
     """Write an adapter folder: weights, adapter_config.json, and config.json with the names of the outputs.
 
     Args:
         adapted: the model of peft.
         folder: to write.
         student: the base as it was given; a folder below the current one is named without what leads there.
+        weights: of the model of peft by name, whole; None takes them from it.
     """
     config = adapted.peft_config["default"]
     config.base_model_name_or_path = _portable(student)
     with quiet():
         # The vocabulary is never resized, which peft would ask a hub about.
-        adapted.save_pretrained(folder, save_embedding_layers=False)
+        adapted.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
         adapted.get_base_model().config.save_pretrained(folder)
 
 

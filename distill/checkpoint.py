@@ -19,7 +19,7 @@ from schemas.errors import ResultError
 from schemas.files import sha256_of, sync_folder, whole_file, write_text
 
 FOLDER_NAME, POINTER_NAME = "checkpoint", "latest.json"
-_LAYOUT = 2
+_LAYOUT = 3
 _ADVICE = "--resume never starts anew"
 
 

@@ -1,6 +1,7 @@
 """`distill`: train a student beside an aligner that reads a teacher cache."""
 
 import os
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import click
 
 from distill.config import RunConfig, digest_of_run, resolve
 from distill.methods import METHODS
+from distill.processes import Processes, joined, speaks
 from distill.rules import (
     ALIGNERS,
     DEVICES,
@@ -19,7 +21,7 @@ from distill.rules import (
     SCHEDULES,
     Formulation,
 )
-from distill.session import RESUME, Session, every_of
+from distill.session import RESUME, SHARDINGS, TRACKERS, Session, every_of, trackers_of
 from schemas.console import read_config_file, run_command, say, show_json
 from schemas.errors import ConfigError
 
@@ -110,6 +112,8 @@ def _choice(values: Any) -> click.Choice:
     "--evaluate-with", metavar="lm-eval:TASK[,TASK]", help="Have lm-eval measure a finished run's student."
 )
 @click.option("--lm-eval-include", type=_PATH, help="Folder with task files for lm-eval of your own.")
+@click.option("--sharding", type=_choice(SHARDINGS), default="none", help="full: FSDP2 in place of DDP.")
+@click.option("--tracker", multiple=True, help=f"Log there too: {' or '.join(TRACKERS)}; repeatable.")
 @click.option("--loader-workers", type=click.IntRange(min=0), default=0, help="Threads that prepare batches.")
 @click.option(
     "--config",
@@ -129,6 +133,8 @@ def distill(
     resume: str,
     checkpoint_every: str,
     loader_workers: int,
+    sharding: str,
+    tracker: tuple[str, ...],
     evaluate_only: bool,
     split: str,
     predict: Path | None,
@@ -145,17 +151,20 @@ def distill(
     Writes run.json, metrics.jsonl, curves.png, predictions.parquet, student/ and aligner.safetensors. A run
     that is finished already is not repeated; one that was stopped or killed goes on from its last checkpoint.
     SIGTERM (status 143) and Ctrl-C (130) write one and stop. With --evaluate-only, --predict or
-    --evaluate-with the same command asks the finished run's student.
+    --evaluate-with the same command asks the finished run's student. torchrun --nproc-per-node N -m distill
+    trains in N processes: docs/many-processes.md.
     """
     session = Session(
         resume=resume,
         every=every_of(checkpoint_every),
         loader_workers=loader_workers,
         gradient_checkpointing=gradient_checkpointing,
+        sharding=sharding,
+        trackers=trackers_of(tracker),
     )
     from distill.harness import request_of
     from distill.signals import check_signals
-    from distill.store import default_folder, finished, lost
+    from distill.store import default_folder
     from distill.weights import digest_of_student
     from schemas.cache import open_cache
 
@@ -167,24 +176,78 @@ def distill(
         raise ConfigError("--merge has no effect without --lora-rank; leave it out")
     digest = digest_of_run(run, cache.manifest.digest, digest_of_student(run.student))
     folder = out or default_folder(run, digest)
-    result = finished(folder, digest)
-    if evaluate_only or predict is not None or harness is not None:
-        _ask_again(
-            run,
-            cache,
-            folder,
-            result,
-            split=split if evaluate_only else None,
-            source=predict,
-            harness=harness,
-            as_json=as_json,
+    with joined() as processes:
+        check_processes(run, session, digest, processes)
+        if evaluate_only or predict is not None or harness is not None:
+            # One process can, and as fast.
+            if processes.is_main:
+                _ask_again(
+                    run,
+                    cache,
+                    folder,
+                    digest,
+                    split=split if evaluate_only else None,
+                    source=predict,
+                    harness=harness,
+                    as_json=as_json,
+                )
+            return
+        quiet = quiet or not processes.is_main
+        result = _made(run, shards, folder, digest, session=session, processes=processes, quiet=quiet)
+        if processes.is_main:
+            _tell(run, folder, result, merge=merge, quiet=quiet, as_json=as_json)
+
+
+def check_processes(run: RunConfig, session: Session, digest: str, processes: Processes) -> None:
+    """Refuse what so many processes cannot do.
+
+    Raises:
+        ConfigError: a batch has fewer rows than there are processes, another run was asked of one of them, or
+            --sharding cannot be.
+    """
+    if run.batch_size < processes.count:
+        raise ConfigError(
+            f"--batch-size {run.batch_size}: wanted at least {processes.count}, a row for each process; "
+            "it is of all processes together"
         )
-        return
+    if session.sharding != "none" and not processes.grouped:
+        raise ConfigError(
+            f"--sharding {session.sharding}: no processes to shard over; start with "
+            "torchrun --nproc-per-node N -m distill"
+        )
+    if session.sharding != "none" and run.compile:
+        raise ConfigError("--compile and --sharding full were not tried together; leave one out")
+    if processes.from_main(digest) != digest:
+        raise ConfigError(
+            f"process {processes.rank} was asked for the run {digest[:8]}, the main one for another; "
+            "start all with the same command, cache and student"
+        )
+
+
+def _made(
+    run: RunConfig,
+    shards: Path,
+    folder: Path,
+    digest: str,
+    *,
+    session: Session,
+    processes: Processes,
+    quiet: bool,
+) -> Any:
+    """The result of a run, which is trained where it is not finished yet."""
+    from distill.store import finished, lost
+
+    result = finished(folder, digest) if processes.is_main else None
     doing = "finished already" if result else f"training {run.label}, seed {run.seed}"
     again = f": {gone[0]} of the finished run is gone" if (gone := lost(folder)) else ""
     say(f"{folder}: {doing}{again}", quiet=quiet)
-    if result is None:
-        result = _train(run, shards, folder, digest, session, quiet=quiet)
+    if processes.from_main(result is not None):
+        return result
+    return _train(run, shards, folder, digest, session=session, processes=processes, quiet=quiet)
+
+
+def _tell(run: RunConfig, folder: Path, result: Any, *, merge: bool, quiet: bool, as_json: bool) -> None:
+    """Say what a finished run came to."""
     main_metrics = ", ".join(f"{name} {value:.3f}" for name, value in result.metrics["student"].items())
     say(f"student: {main_metrics}; {result.seconds['total']:.0f} s", quiet=quiet)
     paired = _paired(folder, result, quiet=quiet)
@@ -201,7 +264,7 @@ def _ask_again(
     run: RunConfig,
     cache: Any,
     folder: Path,
-    result: Any,
+    digest: str,
     *,
     split: str | None,
     source: Path | None,
@@ -209,10 +272,10 @@ def _ask_again(
     as_json: bool,
 ) -> None:
     """Measure a finished run's student on a split or with lm-eval, or let it answer for a file, or all."""
-    from distill.store import lost
+    from distill.store import finished, lost
     from schemas.errors import ResultError
 
-    if result is None:
+    if finished(folder, digest) is None:
         found = f"{gone[0]} is gone" if (gone := lost(folder)) else "no finished run to ask"
         idle = "--predict, --evaluate-only and --evaluate-with"
         raise ResultError(f"{folder}: {found}; run the same command without {idle}")
@@ -254,25 +317,35 @@ def _paired(folder: Path, result: Any, *, quiet: bool) -> dict[str, Any] | None:
     return {"twin": str(twin[0]), "noise": comparison.is_noise, **asdict(comparison)}
 
 
-def _train(run: RunConfig, shards: Path, folder: Path, digest: str, session: Session, *, quiet: bool) -> Any:
+def _train(
+    run: RunConfig,
+    shards: Path,
+    folder: Path,
+    digest: str,
+    *,
+    session: Session,
+    processes: Processes,
+    quiet: bool,
+) -> Any:
     # OpenMP's threads spin while they wait: beside other work on the machine that costs a factor of four
     # and more. The variable is read once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from distill.store import claimed
     from schemas.cache import open_cache
 
-    cache = open_cache(shards)
-    with claimed(folder, run, digest) as made:
-        if made is not None:
+    # Bytes are checked once a machine.
+    cache = open_cache(shards, verify=processes.local_rank == 0)
+    with claimed(folder, run, digest) if processes.is_main else nullcontext() as made:
+        if processes.from_main(made is not None):
             return made
         from distill.trainer import fit
 
-        return fit(run, cache, folder, quiet=quiet, session=session)
+        return fit(run, cache, folder, quiet=quiet, session=session, processes=processes)
 
 
 def main() -> None:
     """Entry point of the command."""
-    run_command(distill)
+    run_command(distill, speaks)
 
 
 if __name__ == "__main__":

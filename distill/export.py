@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import save as as_safetensors
-from torch import nn
+from torch import Tensor, nn
 
 from distill.adapter import BASE_KEY, CONFIG_NAME, save
 from distill.evaluate import Outputs
@@ -29,7 +29,13 @@ STUDENT_FOLDER, MERGED_FOLDER = "student", "merged"
 ALIGNER_NAME, PREDICTIONS_NAME = "aligner.safetensors", "predictions.parquet"
 
 
-def export_student(folder: Path, backbone: Any, tokenizer: Any, base: str = "") -> None:
+def export_student(
+    folder: Path,
+    backbone: Any,
+    tokenizer: Any,
+    base: str = "",
+    weights: dict[str, Tensor] | None = None,
+) -> None:
     """Write a folder that plain transformers opens, or peft where the student is in an adapter.
 
     Args:
@@ -37,16 +43,17 @@ def export_student(folder: Path, backbone: Any, tokenizer: Any, base: str = "") 
         backbone: plain, or in an adapter.
         tokenizer: of the student.
         base: the student as it was given, which an adapter's folder names.
+        weights: of the backbone by name, whole; None takes them from it.
     """
     with quiet(), disk_errors(folder):
         if is_adapted(backbone):
-            save(backbone, folder, base)
+            save(backbone, folder, base, weights)
         else:
-            backbone.save_pretrained(folder)
+            backbone.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
     # safetensors writes for its owner alone; whoever may read the folder may read all of it.
-    for weights in folder.glob("*.safetensors"):
-        shutil.copymode(folder / "config.json", weights)
+    for file in folder.glob("*.safetensors"):
+        shutil.copymode(folder / "config.json", file)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from distill.processes import ALONE, Processes
 from schemas.errors import ConfigError, StudentError
 
 _NAMED_PACKAGES = ("armada-distill", "torch", "transformers", "accelerate", "numpy", "pyarrow")
@@ -25,11 +26,15 @@ class Hardware:
         device: of both towers.
         bf16: whether training passes run in bfloat16.
         threads: of torch on the CPU.
+        count: of processes, each on a device of its own, or on the CPU.
+        sharded: the student lies in parts, one a process.
     """
 
     device: torch.device
     bf16: bool
     threads: int
+    count: int = 1
+    sharded: bool = False
 
     def autocast(self) -> torch.autocast:
         """The precision of training passes, as a context."""
@@ -41,23 +46,48 @@ class Hardware:
             if self.device.type == "cuda"
             else f"{self.threads} threads"
         )
-        return f"{self.device.type} ({name}), {'bf16' if self.bf16 else 'fp32'}"
+        many = f"{self.count} processes, each on " if self.count > 1 else ""
+        sharded = ", sharded" if self.sharded else ""
+        return f"{many}{self.device.type} ({name}), {'bf16' if self.bf16 else 'fp32'}{sharded}"
 
 
-def find_hardware(device: str, precision: str) -> Hardware:
-    """Settle `auto`, and give torch as many threads as there are cores (or OMP_NUM_THREADS).
+def find_hardware(
+    device: str, precision: str, processes: Processes = ALONE, *, sharded: bool = False
+) -> Hardware:
+    """Settle `auto`, and give torch as many threads as there are cores a process (or OMP_NUM_THREADS).
+
+    Args:
+        device: `auto`, `cpu`, `cuda`; of several CUDA devices each process takes its own.
+        precision: `auto`, `fp32`, `bf16`.
+        processes: of the run.
+        sharded: whether they share the student's weights.
 
     Raises:
-        ConfigError: CUDA was asked for and there is none.
+        ConfigError: CUDA was asked for and there is none, or not one for each process.
     """
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise ConfigError("--device cuda: no CUDA device here; wanted cpu or auto, or a machine with one")
-    chosen = torch.device("cuda" if cuda and device != "cpu" else "cpu")
-    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    chosen = _own_device(device, processes) if cuda and device != "cpu" else torch.device("cpu")
+    threads = int(
+        os.environ.get("OMP_NUM_THREADS") or max(1, len(os.sched_getaffinity(0)) // processes.local_count)
+    )
     torch.set_num_threads(threads)
     bf16 = precision == "bf16" or (precision == "auto" and _has_native_bf16(chosen))
-    return Hardware(chosen, bf16, threads)
+    return Hardware(chosen, bf16, threads, processes.count, sharded)
+
+
+def _own_device(device: str, processes: Processes) -> torch.device:
+    if not processes.grouped:
+        return torch.device("cuda")
+    if processes.local_count > (found := torch.cuda.device_count()):
+        raise ConfigError(
+            f"--device {device}: {processes.local_count} processes on this machine and {found} CUDA devices; "
+            f"wanted torchrun --nproc-per-node {found} at most, or --device cpu"
+        )
+    own = torch.device("cuda", processes.local_rank)
+    torch.cuda.set_device(own)
+    return own
 
 
 @contextmanager

@@ -1,11 +1,16 @@
 """How a run is carried out: what changes no result, and so is no part of its configuration."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from schemas.errors import ConfigError
 
 RESUME = ("auto", "never", "must")
+SHARDINGS = ("none", "full")
+# Name of a tracker to what installs it.
+TRACKERS = {"tensorboard": 'pip install "armada-distill[trackers]"', "wandb": "pip install wandb"}
 _SHARE = 20
 
 
@@ -48,6 +53,21 @@ def every_of(text: str) -> Every:
     return Every(seconds=float(found[1])) if found[2] else Every(steps=int(found[1]))
 
 
+def trackers_of(given: Sequence[str]) -> tuple[str, ...]:
+    """Read `--tracker`, given several times or with commas between.
+
+    Raises:
+        ConfigError: a tracker is unknown, or not installed.
+    """
+    names = dict.fromkeys(name.strip() for one in given for name in one.split(","))
+    for name in names:
+        if name not in TRACKERS:
+            raise ConfigError(f"--tracker {name}: wanted {' or '.join(TRACKERS)}")
+        if find_spec(name) is None:
+            raise ConfigError(f"--tracker {name}: it is not installed; run: {TRACKERS[name]}")
+    return tuple(names)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One sitting at a run.
@@ -57,9 +77,13 @@ class Session:
         every: how often one is written.
         loader_workers: threads that prepare batches; 0 prepares each when it is asked for.
         gradient_checkpointing: the student's layers are computed twice, which takes time and spares memory.
+        sharding: `none`, each process holds the whole student; `full`, a part of it.
+        trackers: that metrics go to as well, by name.
     """
 
     resume: str = "auto"
     every: Every = field(default_factory=Every)
     loader_workers: int = 0
     gradient_checkpointing: bool = False
+    sharding: str = "none"
+    trackers: tuple[str, ...] = ()

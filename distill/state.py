@@ -1,6 +1,5 @@
 """A training as a snapshot, and back: nothing that a later step depends on is left out."""
 
-import math
 from typing import Any
 
 import torch
@@ -8,6 +7,8 @@ from torch import Tensor
 
 from distill.checkpoint import Snapshot
 from distill.random_state import random_states
+from distill.sharding import is_finite as holds_numbers
+from distill.sharding import joined_tensors, laid_out_as
 from distill.tower import Tower, learnt
 from distill.training import Best, Place, Training
 from schemas.errors import ResultError
@@ -16,19 +17,28 @@ from schemas.errors import ResultError
 def capture(training: Training, facts: dict[str, Any]) -> Snapshot:
     """Take a snapshot; its tensors are the live ones, so write it before the next step.
 
+    Collective: what lies in parts is made whole, on the main process, so that any number of processes goes on
+    from it. The others get a snapshot without tensors.
+
     Args:
         training: between two optimiser steps.
         facts: more to remember.
     """
-    tensors = _named("random", random_states(training.hardware.device))
+    drawn = training.processes.gathered(random_states(training.hardware.device))
+    tensors: dict[str, Tensor] = {}
+    for rank, states in enumerate(drawn):
+        tensors |= _named(_random_name(rank), states)
     for name, tower in training.towers.items():
         tensors |= _named(f"weights.{name}", learnt(tower.module))
         for index, moments in tower.optimiser.state_dict()["state"].items():
             tensors |= _named(f"moments.{name}.{index}", moments)
-    place, best = training.place, training.best
+    place, best, keep = training.place, training.best, training.processes.is_main
+    best_weights = {
+        f"{tower}.{name}": value for tower, weights in best.weights.items() for name, value in weights.items()
+    }
     return Snapshot(
         step=place.total_steps,
-        tensors=tensors,
+        tensors=joined_tensors(tensors, keep=keep),
         facts={
             **facts,
             "step": place.total_steps,
@@ -39,13 +49,10 @@ def capture(training: Training, facts: dict[str, Any]) -> Snapshot:
             "seconds": training.clock.total(),
             "peak_memory_bytes": training.peak_memory(),
             "ran_on": surroundings(training),
+            "num_processes": training.processes.count,
         },
         best_epoch=best.epoch,
-        best={
-            f"{tower}.{name}": value
-            for tower, weights in best.weights.items()
-            for name, value in weights.items()
-        },
+        best=joined_tensors(best_weights, keep=keep),
     )
 
 
@@ -60,16 +67,14 @@ def restore(training: Training, snapshot: Snapshot) -> None:
         _restore_tower(tower, name, snapshot)
     training.place = Place(*facts["place"])
     training.num_epochs = facts["num_epochs"]
-    training.random_states = _below("random", snapshot.tensors)
+    # As many processes as before draw on; others begin anew where they are.
+    if facts["num_processes"] == training.processes.count:
+        training.random_states = _below(_random_name(training.processes.rank), snapshot.tensors)
     if snapshot.best_epoch:
-        device = training.hardware.device
         training.best = Best(
             snapshot.best_epoch,
             facts["best"]["value"],
-            {
-                name: {key: value.to(device) for key, value in _below(name, snapshot.best).items()}
-                for name in training.towers
-            },
+            {name: _as_live(tower, _below(name, snapshot.best)) for name, tower in training.towers.items()},
         )
     training.clock.go_on(facts["seconds"])
     training.earlier_peaks = facts["peak_memory_bytes"]
@@ -81,13 +86,14 @@ def surroundings(training: Training) -> str:
 
 
 def is_finite(training: Training) -> bool:
-    """Whether every weight is a number: a snapshot of others could only be stuck at the same place."""
-    return all(
-        math.isfinite(one.detach().abs().max().item())
+    """Whether every weight is a number: a snapshot of others could only be stuck there; collective."""
+    mine = all(
+        holds_numbers(one)
         for tower in training.towers.values()
         for one in learnt(tower.module).values()
         if one.is_floating_point()
     )
+    return training.processes.highest([int(not mine)]) == [0]
 
 
 def _rates(tower: Tower) -> dict[str, Any]:
@@ -105,12 +111,12 @@ def _restore_tower(tower: Tower, name: str, snapshot: Snapshot) -> None:
         raise ResultError(
             f"the checkpoint's {name} has other weights than this one; --resume never starts anew"
         )
-    tower.module.load_state_dict(weights, strict=False)
+    tower.module.load_state_dict(_as_live(tower, weights), strict=False)
     parameters = [one for group in tower.optimiser.param_groups for one in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in _below(f"moments.{name}", snapshot.tensors).items():
         index, _, what = key.partition(".")
-        moments.setdefault(int(index), {})[what] = _laid_out_as(parameters[int(index)], value)
+        moments.setdefault(int(index), {})[what] = laid_out_as(parameters[int(index)], value)
     tower.optimiser.load_state_dict({**tower.optimiser.state_dict(), "state": moments})
     saved = snapshot.facts["towers"][name]
     for group, rate in zip(tower.optimiser.param_groups, saved["rates"], strict=True):
@@ -118,11 +124,15 @@ def _restore_tower(tower: Tower, name: str, snapshot: Snapshot) -> None:
     tower.scheduler.load_state_dict(saved["scheduler"])
 
 
-def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
-    """The fused AdamW goes through memory, so moments must have their parameter's strides."""
-    if value.shape != parameter.shape:
-        return value
-    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+def _as_live(tower: Tower, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights, whole, as the tower's own lie."""
+    live = learnt(tower.module)
+    return {name: laid_out_as(live[name], value) for name, value in weights.items()}
+
+
+def _random_name(rank: int) -> str:
+    """Where the states of a process's generators stand."""
+    return f"random-{rank}"
 
 
 def _named(prefix: str, tensors: dict[str, Any]) -> dict[str, Tensor]:

@@ -1,18 +1,25 @@
 """A tower in training: its module, its objective, its optimiser, and the one step that moves it."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 
 from distill.accumulation import Portion
 from distill.dropout import cheapen
 from distill.losses.objective import Objective
 from distill.orthogonal import OrthogonalProjection, retract_all
+from distill.processes import ALONE, Processes
 from distill.rates import Rate, constant
+from distill.sharding import average_uncut, clip, shard
+from distill.view import View
+from schemas.errors import StudentError
 
 GRADIENT_NORM = 1.0
 _WHOLE = Portion()
@@ -28,6 +35,9 @@ class Tower:
         objective: that it learns.
         optimiser: of all its parameters.
         scheduler: of its learning rate.
+        processes: that train it together.
+        ddp: that averages its gradients; None where it is alone, sharded, or does not learn.
+        sharded: its parameters lie in parts, one a process.
     """
 
     module: nn.Module
@@ -35,23 +45,69 @@ class Tower:
     objective: Objective
     optimiser: Any
     scheduler: LambdaLR
+    processes: Processes = ALONE
+    ddp: DistributedDataParallel | None = None
+    sharded: bool = False
 
-    def step(self, accelerator: Accelerator, total: Tensor, portion: Portion = _WHOLE) -> None:
+    @contextmanager
+    def adding(self, portion: Portion) -> Generator[None]:
+        """Exchange no gradients between processes before the last batch of an optimiser step.
+
+        Args:
+            portion: of the step; forward and `step` stand inside.
+        """
+        if self.ddp is None or portion.ends:
+            yield
+            return
+        with self.ddp.no_sync():
+            yield
+
+    def step(
+        self, accelerator: Accelerator, total: Tensor, portion: Portion = _WHOLE, seen: View | None = None
+    ) -> None:
         """Move the tower one step down its loss, its own gradient's norm clipped at 1.
 
         Args:
             accelerator: of the run.
             total: loss of a batch.
             portion: of the step that the batch is; all but the last only add their gradient.
+            seen: what the tower said of the batch.
         """
+        if self.ddp is not None and seen is not None:
+            total = total + _nothing_of(seen)
         accelerator.backward(total * portion.share)
         if not portion.ends:
             return
-        accelerator.clip_grad_norm_(self.module.parameters(), GRADIENT_NORM)
+        self._clip(accelerator)
         self.optimiser.step()
         self.scheduler.step()
         self.optimiser.zero_grad()
         retract_all(self.module)
+
+    def _clip(self, accelerator: Accelerator) -> None:
+        if self.sharded:
+            average_uncut(self.module, self.processes)
+            clip(self.module.parameters(), GRADIENT_NORM)
+            return
+        if self.ddp is not None:
+            _check_gradients(self.module)
+        accelerator.clip_grad_norm_(self.module.parameters(), GRADIENT_NORM)
+
+
+def _nothing_of(seen: View) -> Tensor:
+    """Zero, by way of every output: DDP waits for a gradient of each parameter, be it of a head unread."""
+    outputs = [seen.logits_BC, seen.aux_logits_BC, seen.latent_BP]
+    parts = [one[:0].float().sum() for one in outputs if one is not None]
+    return torch.stack(parts).sum() if parts else torch.zeros(())
+
+
+def _check_gradients(module: nn.Module) -> None:
+    for name, one in module.named_parameters():
+        if one.requires_grad and one.grad is None:
+            raise StudentError(
+                f"the parameter {name} has no part in the loss, so its processes would wait for each other "
+                "without end; train in one process, or with --sharding full"
+            )
 
 
 def build_tower(
@@ -63,6 +119,8 @@ def build_tower(
     *,
     rate: Rate = constant,
     compiled: bool = False,
+    processes: Processes = ALONE,
+    sharded: bool = False,
 ) -> Tower:
     """Place a module on the device and give it an AdamW.
 
@@ -74,29 +132,44 @@ def build_tower(
         weight_decay: on matrices; biases, norms and orthogonal weights have none.
         rate: factor of the learning rate by step.
         compiled: the forward goes through torch.compile.
+        processes: that train it together.
+        sharded: cut its parameters over them.
     """
     if accelerator.device.type == "cpu":
         cheapen(module)
     # Fused needs every parameter on its device first.
     module.to(accelerator.device)
+    if sharded:
+        shard(module, accelerator.device, processes)
     optimiser = torch.optim.AdamW(parameter_groups(module, weight_decay), lr=lr, fused=True)
     scheduler = LambdaLR(optimiser, rate)
-    forward, optimiser = accelerator.prepare(module, optimiser)
+    optimiser = accelerator.prepare(optimiser)
+    # What does not learn has nothing to exchange.
+    learns = any(one.requires_grad for one in module.parameters())
+    ddp = None
+    if learns and not sharded and processes.count > 1:
+        # No tower has buffers that training changes.
+        ddp = DistributedDataParallel(module, forward_sync_buffers=False, gradient_as_bucket_view=True)
+    forward = module if ddp is None else ddp
     if compiled:
         # Batches have a width of their own.
         forward = torch.compile(forward, dynamic=True)
-    return Tower(module, forward, objective, optimiser, scheduler)
+    return Tower(module, forward, objective, optimiser, scheduler, processes, ddp, sharded)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters that learn and decay, and those that must not decay."""
+    """Parameters that learn and decay, those that must not decay, and orthogonal ones, which must not either.
+
+    The fused AdamW takes no group of which some are cut over processes, as orthogonal ones never are.
+    """
     learning = [one for one in module.parameters() if one.requires_grad]
     orthogonal = {part.weight for part in module.modules() if isinstance(part, OrthogonalProjection)}
     decayed = [one for one in learning if one.ndim >= 2 and one not in orthogonal]
-    plain = [one for one in learning if one.ndim < 2 or one in orthogonal]
+    plain = [one for one in learning if one.ndim < 2]
     return [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
+        {"params": [one for one in learning if one in orthogonal], "weight_decay": 0.0},
     ]
 
 

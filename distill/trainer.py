@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from distill.adapter import adapt, note_of
 from distill.checkpoint import Checkpoints
@@ -15,16 +14,19 @@ from distill.config import RunConfig, digest_of_run, options_of
 from distill.curves import draw_curves
 from distill.disciplines import DISCIPLINES, Discipline
 from distill.export import STUDENT_FOLDER, export_aligner, export_student, write_card
-from distill.hardware import find_hardware, versions
+from distill.hardware import Hardware, find_hardware, versions
 from distill.keeping import Keeper
 from distill.notes import notes_of
 from distill.pooling import is_adapted
 from distill.pretrained import load_tokenizer, pad_alike, padding_note
+from distill.processes import ALONE, Processes
 from distill.rates import rate_of
 from distill.remaining import Remaining
 from distill.schedules import ALIGNER, STUDENT
 from distill.session import Session
+from distill.sharding import joined_state, whole
 from distill.tower import Tower, build_tower
+from distill.tracking import build_accelerator, metric_log, start_trackers
 from distill.training import Training, optimiser_steps, passes
 from distill.weights import digest_of_student, name_of_student
 from schemas.cache import TeacherCache
@@ -44,6 +46,7 @@ def fit(
     *,
     quiet: bool = False,
     session: Session = Session(),  # noqa: B008 - frozen
+    processes: Processes = ALONE,
 ) -> RunResult:
     """Train, choose, measure and write a run.
 
@@ -53,6 +56,7 @@ def fit(
         folder: that it writes to; `run.json` last.
         quiet: show no progress.
         session: whether to go on from a checkpoint, and how often to write one.
+        processes: that train together, each calling this; the main one writes.
 
     Raises:
         ArmadaError: the student, the cache, a checkpoint or a setting does not allow the run, or a loss is
@@ -61,18 +65,22 @@ def fit(
     student = digest_of_student(run.student)
     digest = digest_of_run(run, cache.manifest.digest, student)
     checkpoints = Checkpoints(folder, digest)
-    keeper = Keeper(checkpoints, session, folder / METRICS_NAME)
+    keeper = Keeper(checkpoints, session, folder / METRICS_NAME, processes)
     clock = Clock()
     with clock.part("setup"):
-        training, tokenizer = _set_up(run, cache, clock, session)
-        notes = (*training.material.notes, *_notes_of_student(training.towers[STUDENT].module, tokenizer))
+        training, tokenizer = _set_up(run, cache, folder, clock, session=session, processes=processes)
+        notes = (
+            *training.material.notes,
+            *_notes_of_student(training.towers[STUDENT].module, tokenizer),
+            *_notes_of_processes(training.hardware),
+        )
         for note in notes:
             say(note, quiet=quiet)
         keeper.resume(training, quiet=quiet)
     num_rows, done = training.material.num_rows["train"], training.place.rows
     total, left = len(passes(run)) * num_rows, Remaining(training, num_rows)
     with (
-        (folder / METRICS_NAME).open("a", buffering=1, encoding="utf-8") as log,
+        metric_log(folder / METRICS_NAME, training.accelerator) as log,
         progress(f"distill {run.label}", total, "rows", done=done, quiet=quiet, left=left) as advance,
         keeper.listening(),
     ):
@@ -86,15 +94,25 @@ def fit(
         (digest, student),
         (*notes, *notes_of(run, training.num_epochs), *keeper.notes),
     )
-    write_card(folder / STUDENT_FOLDER, result)
-    draw_curves(folder, folder / METRICS_NAME)
-    write_result(folder, result)
-    checkpoints.remove()
+    if processes.is_main:
+        write_card(folder / STUDENT_FOLDER, result)
+        draw_curves(folder, folder / METRICS_NAME)
+        write_result(folder, result)
+        checkpoints.remove()
     return result
 
 
-def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, session: Session) -> tuple[Training, Any]:
-    hardware = find_hardware(run.device, run.precision)
+def _set_up(
+    run: RunConfig,
+    cache: TeacherCache,
+    folder: Path,
+    clock: Clock,
+    *,
+    session: Session,
+    processes: Processes,
+) -> tuple[Training, Any]:
+    sharded = session.sharding == "full"
+    hardware = find_hardware(run.device, run.precision, processes, sharded=sharded)
     task = find_task(cache.manifest.request.task)
     tokenizer = load_tokenizer(run.student)
     torch.manual_seed(run.seed)
@@ -102,10 +120,16 @@ def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, session: Session)
     backbone = _backbone(run, cache.manifest, discipline, tokenizer, session)
     with clock.part("tokens"):
         material = discipline.gather(
-            run, cache, task, tokenizer, hardware.device, workers=session.loader_workers
+            run,
+            cache,
+            task,
+            tokenizer,
+            hardware.device,
+            workers=session.loader_workers,
+            processes=processes,
         )
-    # Precision is the run's own autocast: accelerate's is one for the whole process and copies outputs.
-    accelerator = Accelerator(cpu=hardware.device.type == "cpu", mixed_precision="no")
+    accelerator = build_accelerator(folder, session.trackers, cpu=hardware.device.type == "cpu")
+    start_trackers(accelerator, f"{run.label}-s{run.seed}", folder, _shown(run))
     learners = discipline.learners(run, task, backbone, cache.manifest.teacher.repr_dim)
     if ALIGNER in learners:
         learners[ALIGNER][0].requires_grad_(any(ALIGNER in one.trains for one in passes(run)))
@@ -116,6 +140,9 @@ def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, session: Session)
             run.weight_decay,
             rate=rate_of(run.lr_schedule, run.warmup, optimiser_steps(run, material, name)),
             compiled=bool(run.compile) and name == STUDENT,
+            processes=processes,
+            # An aligner is small.
+            sharded=sharded and name == STUDENT,
         )
         for name, learner in learners.items()
     }
@@ -127,7 +154,13 @@ def _set_up(run: RunConfig, cache: TeacherCache, clock: Clock, session: Session)
         towers=towers,
         clock=clock,
         measure=partial(discipline.measure, run, tokenizer),
+        processes=processes,
     ), tokenizer
+
+
+def _shown(run: RunConfig) -> dict[str, Any]:
+    """The options of a run, of the student's folder its name."""
+    return {**options_of(run), "student": name_of_student(run.student)}
 
 
 def _backbone(
@@ -159,17 +192,28 @@ def _notes_of_student(student: Any, tokenizer: Any) -> Iterator[str]:
         yield note_of(student.backbone)
 
 
+def _notes_of_processes(hardware: Hardware) -> Iterator[str]:
+    if hardware.count > 1:
+        yield (
+            f"trained in {hardware.count} processes: order, batches and losses are those of one, "
+            "what dropout draws is each process's own"
+        )
+
+
 def _report(training: Training, folder: Path, tokenizer: Any) -> dict[str, dict[str, float]]:
     """Measure in full precision, as the exported student will answer, and export."""
     run, material = training.run, training.material
     modules = {name: tower.module for name, tower in training.towers.items()}
     task = material.report.split.task
-    with training.clock.part("report"):
+    with training.clock.part("report"), whole(modules[STUDENT]):
         metrics = DISCIPLINES[task.label_kind].report(run, tokenizer, material, modules, folder)
     with training.clock.part("export"):
         backbone: Any = modules[STUDENT].backbone
-        export_student(folder / STUDENT_FOLDER, backbone, tokenizer, run.student)
-        if ALIGNER in modules:
+        writes = training.processes.is_main
+        weights = joined_state(backbone, keep=writes)
+        if writes:
+            export_student(folder / STUDENT_FOLDER, backbone, tokenizer, run.student, weights)
+        if writes and ALIGNER in modules:
             export_aligner(folder, modules[ALIGNER])
     return metrics
 
@@ -184,7 +228,7 @@ def _result(
     run, manifest = training.run, cache.manifest
     best = training.best
     return RunResult(
-        config={**options_of(run), "student": name_of_student(run.student)},
+        config=_shown(run),
         config_hash=digests[0],
         student_digest=digests[1],
         cache=CacheOrigin(

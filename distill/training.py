@@ -1,15 +1,14 @@
 """A run under way: the passes of its schedule, the step of each batch, the best checkpoint."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from distill.accumulation import Portion, num_steps, portion
 from distill.clock import Clock
@@ -17,9 +16,12 @@ from distill.config import RunConfig
 from distill.hardware import Hardware, enough_memory, peak_memory
 from distill.losses.objective import Losses
 from distill.material import Material
+from distill.processes import ALONE, Processes
 from distill.random_state import set_random_states
 from distill.schedules import ALIGNER, SCHEDULES, STUDENT, Pass, student_only
+from distill.sharding import whole
 from distill.tower import Tower, learnt
+from distill.tracking import MetricLog
 from distill.view import Batch
 from schemas.console import Advance
 from schemas.errors import StudentError
@@ -85,7 +87,9 @@ class Training:
         best: checkpoint so far.
         num_epochs: that the student has trained.
         place: how far it is.
-        random_states: to draw from where a pass goes on in its midst.
+        processes: that train together; each has its slice of every batch.
+        random_states: to draw from where a pass goes on in its midst; empty where another number of processes
+            was there before.
         earlier_peaks: of memory, in the sessions before this one.
     """
 
@@ -99,10 +103,11 @@ class Training:
     best: Best = field(default_factory=Best)
     num_epochs: int = 0
     place: Place = field(default_factory=Place)
+    processes: Processes = ALONE
     random_states: dict[str, Tensor] = field(default_factory=dict)
     earlier_peaks: dict[str, int] = field(default_factory=dict)
 
-    def train(self, log: TextIO, advance: Advance, after_step: AfterStep = go_on) -> None:
+    def train(self, log: MetricLog, advance: Advance, after_step: AfterStep = go_on) -> None:
         """Go through what is left of the schedule, or until the student has not got better for too long.
 
         Args:
@@ -121,13 +126,11 @@ class Training:
             self.place.passes, self.place.step = self.place.passes + 1, 0
             after_step(ends_pass=True)
 
-    def _go_through(self, one: Pass, log: TextIO, advance: Advance, after_step: AfterStep) -> None:
-        torch.manual_seed(_seed_of(self.run.seed, one))
+    def _go_through(self, one: Pass, log: MetricLog, advance: Advance, after_step: AfterStep) -> None:
+        first = self.place.step
+        self._seed(one, first)
         for name, tower in self.towers.items():
             tower.module.train(name in one.trains)
-        first = self.place.step
-        if first:
-            set_random_states(self.hardware.device, self.random_states)
         batches = self.material.train.batches(one.epoch, one.number, first)
         num_batches = self.material.train.order.num_batches(one.epoch, one.number)
         for step in range(first, num_batches):
@@ -137,14 +140,22 @@ class Training:
                 part = portion(step, num_batches, self.run.accumulate)
                 with enough_memory(*batch.tokens["input_ids"].shape):
                     losses = self._step(batch, one.trains, part)
-                values = _numbers(losses)
+                values = _numbers(losses, self.processes)
             place = {"epoch": one.epoch + 1, "step": step + 1}
-            log.write(json.dumps({**place, **values}) + "\n")
+            log.write(place, values, self.place.total_steps + 1)
             self._check(values, batch, place)
             advance(len(batch.rows_B), f"{one.trains[-1]} loss {values[f'{one.trains[-1]}/total']:.3f}")
             self._moved(len(batch.rows_B))
             if part.ends and step + 1 < num_batches:
                 after_step(ends_pass=False)
+
+    def _seed(self, one: Pass, first: int) -> None:
+        """Settle what a pass draws from, from batch `first` on: each process has its own."""
+        if first and self.random_states:
+            set_random_states(self.hardware.device, self.random_states)
+            return
+        # Where others were there before, it is drawn anew from here.
+        torch.manual_seed(_seed_of(self.run.seed, one, *filter(None, (self.processes.rank, first))))
 
     def _moved(self, num_rows: int) -> None:
         self.place.step += 1
@@ -156,16 +167,20 @@ class Training:
         aligner, student = self.towers.get(ALIGNER), self.towers[STUDENT]
         seen = None
         if aligner is not None:
-            with self.hardware.autocast(), torch.set_grad_enabled(ALIGNER in trains):
-                seen = aligner.forward(batch.teacher_repr_BD)
-            if ALIGNER in trains:
-                losses[ALIGNER] = aligner.objective(seen, None, batch.labels)
-                aligner.step(self.accelerator, losses[ALIGNER].total, part)
+            with aligner.adding(part):
+                with self.hardware.autocast(), torch.set_grad_enabled(ALIGNER in trains):
+                    seen = aligner.forward(batch.teacher_repr_BD)
+                if ALIGNER in trains:
+                    losses[ALIGNER] = aligner.objective(seen, None, batch.labels, means=batch.means)
+                    aligner.step(self.accelerator, losses[ALIGNER].total, part, seen)
         if STUDENT in trains:
-            with self.hardware.autocast():
-                view = student.forward(**batch.tokens)
-            losses[STUDENT] = student.objective(view, seen, batch.labels, batch.teacher_tokens)
-            student.step(self.accelerator, losses[STUDENT].total, part)
+            with student.adding(part):
+                with self.hardware.autocast():
+                    view = student.forward(**batch.tokens)
+                losses[STUDENT] = student.objective(
+                    view, seen, batch.labels, batch.teacher_tokens, batch.means
+                )
+                student.step(self.accelerator, losses[STUDENT].total, part, view)
         return losses
 
     def _check(self, values: dict[str, float], batch: Batch, place: dict[str, int]) -> None:
@@ -176,11 +191,11 @@ class Training:
                 f"wanted a finite loss; lower --lr or --aligner-lr, or look at the examples {ids}"
             )
 
-    def _select(self, epoch: int, log: TextIO) -> None:
-        stream = self.material.select
-        with self.hardware.autocast():
-            value = self.measure(stream, self.towers[STUDENT].module)[self._metric]
-        log.write(json.dumps({"epoch": epoch + 1, f"selection/{self._metric}": value}) + "\n")
+    def _select(self, epoch: int, log: MetricLog) -> None:
+        stream, student = self.material.select, self.towers[STUDENT].module
+        with self.hardware.autocast(), whole(student):
+            value = self.measure(stream, student)[self._metric]
+        log.write({"epoch": epoch + 1}, {f"selection/{self._metric}": value}, self.place.total_steps)
         if value > self.best.value:
             weights = {name: _copy(tower.module) for name, tower in self.towers.items()}
             self.best = Best(epoch + 1, value, weights)
@@ -190,8 +205,9 @@ class Training:
         return self.material.select.split.task.metric
 
     def peak_memory(self) -> dict[str, int]:
-        """Bytes at the highest, in any session so far."""
-        now = peak_memory(self.hardware.device)
+        """Bytes at the highest, in any session so far and any process; collective."""
+        mine = peak_memory(self.hardware.device)
+        now = dict(zip(mine, self.processes.highest(list(mine.values())), strict=True))
         both = {**self.earlier_peaks, **now}
         return {name: max(value, self.earlier_peaks.get(name, 0)) for name, value in both.items()}
 
@@ -201,19 +217,24 @@ class Training:
             self.towers[name].module.load_state_dict(weights, strict=False)
 
 
-def _seed_of(seed: int, one: Pass) -> int:
+def _seed_of(seed: int, one: Pass, *more: int) -> int:
     """A seed for dropout that does not hang on what other passes drew."""
-    return int(np.random.SeedSequence([seed, one.epoch, one.number]).generate_state(1)[0])
+    return int(np.random.SeedSequence([seed, one.epoch, one.number, *more]).generate_state(1)[0])
 
 
-def _numbers(losses: dict[str, Losses]) -> dict[str, float]:
-    """Every total and part as a number, with one wait for the device."""
+def _numbers(losses: dict[str, Losses], processes: Processes) -> dict[str, float]:
+    """Every total and part of the whole batch as a number, with one wait for the device; collective."""
     named = {
         f"{tower}/{name}": value
         for tower, one in losses.items()
         for name, value in {"total": one.total.detach(), **one.parts}.items()
     }
-    return dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
+    values = torch.stack(list(named.values()))
+    if processes.count > 1:
+        # Each process's are such that their mean is the batch's: distill/means.py.
+        distributed.all_reduce(values)
+        values /= processes.count
+    return dict(zip(named, values.tolist(), strict=True))
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

@@ -185,27 +185,47 @@ def _config_value(path: str, key: str, value: Any, kind: str) -> Any:
     return str(value) if types[0] is str else value
 
 
-def run_command(command: Callable[..., Any]) -> NoReturn:
-    """Run a click command; an error that the user can mend is one line and a status, never a traceback."""
+def _always() -> bool:
+    return True
+
+
+def run_command(command: Callable[..., Any], speaks: Callable[[], bool] = _always) -> NoReturn:
+    """Run a click command; an error that the user can mend is one line and a status, never a traceback.
+
+    Args:
+        command: of click.
+        speaks: whether this process tells its error, asked once there is one; of many, one does.
+    """
     name = Path(sys.argv[0]).name
+    # As a module, it would be called after its file.
+    name = (getattr(command, "name", None) or name) if name.endswith(".py") else name
     try:
         # Left to itself click makes "Aborted!" and status 1 of Ctrl-C.
         status = command(standalone_mode=False)
     except ArmadaError as error:
-        fail(name, str(error), error.exit_status)
+        fail(name, str(error), error.exit_status, speaks=speaks)
     except (KeyboardInterrupt, RuntimeError) as error:
         if not isinstance(error.__cause__ or error, KeyboardInterrupt):
+            _only_if(speaks)
             raise
-        fail(name, "interrupted; what was done is kept, the same command goes on", EXIT_INTERRUPTED)
+        line = "interrupted; what was done is kept, the same command goes on"
+        fail(name, line, EXIT_INTERRUPTED, speaks=speaks)
     except OSError as error:
-        fail(name, _disk_line(error), EXIT_FAILED)
+        fail(name, _disk_line(error), EXIT_FAILED, speaks=speaks)
     except Exception as error:
         # A click.UsageError, known by what it can do: this module does not import click.
         message = getattr(error, "format_message", None)
         if message is None:
+            _only_if(speaks)
             raise
-        fail(name, message(), EXIT_USAGE)
+        fail(name, message(), EXIT_USAGE, speaks=speaks)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _only_if(speaks: Callable[[], bool]) -> None:
+    """Of many processes, have one show a traceback of what nobody foresaw."""
+    if not speaks():
+        sys.exit(EXIT_FAILED)
 
 
 def _disk_line(error: OSError) -> str:
@@ -217,8 +237,10 @@ def _disk_line(error: OSError) -> str:
     return f"cannot use{where}: {reason}; give another path"
 
 
-def fail(name: str, message: str, status: int) -> NoReturn:
+def fail(name: str, message: str, status: int, *, speaks: Callable[[], bool] = _always) -> NoReturn:
     """Print one line and leave; what data brought into it can neither break the line nor flood it."""
+    if not speaks():
+        sys.exit(status)
     line = "".join(one if one.isprintable() else " " for one in message)
     if len(line) > _MAX_LINE:
         line = f"{line[: _MAX_LINE // 2]} ... {line[-_MAX_LINE // 2 :]}"

@@ -96,8 +96,8 @@ def test_another_run_and_another_layout_are_refused(tmp_path: Path, monkeypatch:
     Checkpoints(tmp_path, RUN).save(snapshot(3))
     with pytest.raises(ResultError, match="step-3 belongs to the run aaaaaaaa, this one is bbbbbbbb"):
         Checkpoints(tmp_path, OTHER).load()
-    monkeypatch.setattr(checkpoint, "_LAYOUT", 3)
-    with pytest.raises(ResultError, match="has checkpoint layout 2, this reader needs 3"):
+    monkeypatch.setattr(checkpoint, "_LAYOUT", 4)
+    with pytest.raises(ResultError, match="has checkpoint layout 3, this reader needs 4"):
         Checkpoints(tmp_path, RUN).load()
 
 

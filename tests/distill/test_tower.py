@@ -18,14 +18,13 @@ LABELS, TASK = torch.tensor([0, 1]), find_task("movie-sentiment")
 def test_matrices_decay_and_nothing_else() -> None:
     module = nn.ModuleDict({"aligner": TSAligner(DIMS), "words": nn.Embedding(5, 3), "norm": nn.LayerNorm(3)})
     named = {id(one): name for name, one in module.named_parameters()}
-    decayed, plain = parameter_groups(module, 0.01)
-    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.01, 0.0)
-    decayed_names, plain_names = ({named[id(one)] for one in group["params"]} for group in (decayed, plain))
-    assert decayed_names | plain_names == set(named.values())
-    assert not decayed_names & plain_names
-    assert "aligner.projection.weight" in plain_names
-    assert all(name.endswith("weight") and "norm" not in name for name in decayed_names)
-    assert all("bias" in name or "norm" in name or "projection" in name for name in plain_names)
+    groups = parameter_groups(module, 0.01)
+    assert [group["weight_decay"] for group in groups] == [0.01, 0.0, 0.0]
+    decayed, plain, orthogonal = ([named[id(one)] for one in group["params"]] for group in groups)
+    assert sorted([*decayed, *plain, *orthogonal]) == sorted(named.values())
+    assert orthogonal == ["aligner.projection.weight"]
+    assert all(name.endswith("weight") and "norm" not in name for name in decayed)
+    assert all("bias" in name or "norm" in name for name in plain)
 
 
 def test_a_step_clips_moves_and_retracts(monkeypatch: pytest.MonkeyPatch) -> None:
