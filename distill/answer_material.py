@@ -85,7 +85,10 @@ def gather_answers(
     held = division.select_R
     return Material(
         train=replace(
-            _keep(train.stream, division.train_R, run.batch_size), workers=workers, sharers=processes
+            _keep(train.stream, division.train_R, run.batch_size),
+            accumulate=run.accumulate,
+            workers=workers,
+            sharers=processes,
         ),
         select=(
             reported

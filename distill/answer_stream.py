@@ -6,7 +6,7 @@ Letters: B batch, T tokens, N answer tokens of all rows, D width of the represen
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,7 @@ class AnswerStream:
         device: that the batches go to.
         representations: None where no tower reads them.
         teacher_rows: what the teacher said of its tokens; None where no loss reads it.
+        accumulate: batches an optimiser step, over whose tokens together the losses on tokens are means.
         workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
         sharers: processes of which each has a slice of every batch.
         takers: processes of which each has some of the batches, whole, in turn.
@@ -63,6 +64,7 @@ class AnswerStream:
     device: torch.device
     representations: Representations | None = None
     teacher_rows: TeacherRows | None = None
+    accumulate: int = 1
     workers: int = 0
     sharers: Processes = ALONE
     takers: Processes = ALONE
@@ -80,20 +82,27 @@ class AnswerStream:
                 yield rows_B, {name: self._to_device(part) for name, part in tokens.items()}
 
     def _makers(self, epoch: int, passage: int, start: int) -> Iterator[Callable[[], Batch]]:
-        number = start
+        placed, number = self._placed(epoch, passage, start), start
+        lengths_R = self.sequences.answers.lengths
+        while step := list(islice(placed, self.accumulate)):
+            # A mean of the batches' means would weigh a token by how few others its batch has.
+            num_tokens = sum(int(lengths_R[rows_B].sum()) for rows_B, _ in step) / len(step)
+            for rows_B, picks in step:
+                if self.takers.takes(number):
+                    yield partial(self._batch, rows_B, num_tokens, picks, (epoch, passage, number))
+                number += 1
+
+    def _placed(self, epoch: int, passage: int, start: int) -> Iterator[tuple[NDArray[np.int64], Picks]]:
+        """The rows of each batch, and what reads their window."""
         for window, batches in self.order.batches(epoch, passage, start):
             groups = sorted(window.groups)
             picks = Picks(
                 Once(partial(self.representations.window, groups)) if self.representations else None,
                 Once(partial(self.teacher_rows.window, groups)) if self.teacher_rows else None,
             )
-            for rows_B in batches:
-                if self.takers.takes(number):
-                    yield partial(self._batch, rows_B, picks, (epoch, passage, number))
-                number += 1
+            yield from ((rows_B, picks) for rows_B in batches)
 
-    def _batch(self, rows_B: NDArray[np.int64], picks: Picks, place: Place) -> Batch:
-        num_tokens = int(self.sequences.answers.lengths[rows_B].sum())
+    def _batch(self, rows_B: NDArray[np.int64], num_tokens: float, picks: Picks, place: Place) -> Batch:
         some, means = share_of(self.sharers, len(rows_B), num_tokens)
         own_B = rows_B[some]
         prompts, answers = (part.rows(own_B) for part in (self.sequences.prompts, self.sequences.answers))

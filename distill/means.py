@@ -77,7 +77,7 @@ class Means:
         return _SumOfAll.apply(own_P, self.processes.count) / self.num_rows  # pyright: ignore[reportOperatorIssue] - apply has no type
 
 
-def share_of(processes: Processes, num_rows: int, num_tokens: int | None = None) -> tuple[slice, Means]:
+def share_of(processes: Processes, num_rows: int, num_tokens: float | None = None) -> tuple[slice, Means]:
     """Which rows of a batch a process has, and how it takes means.
 
     A process without a row takes the first one, which counts for nothing: it must go through its model as the
@@ -86,10 +86,11 @@ def share_of(processes: Processes, num_rows: int, num_tokens: int | None = None)
     Args:
         processes: that share the batch.
         num_rows: of the batch.
-        num_tokens: answer tokens of the batch, where the task is generative.
+        num_tokens: by how many answer tokens the sum over the batch's is divided, where the task is
+            generative: those of the batch, or of the mean batch of an optimiser step.
     """
     own = processes.slice_of(num_rows)
-    shared = None if num_tokens is None or processes.count == 1 else num_tokens / processes.count
+    shared = None if num_tokens is None else num_tokens / processes.count
     means = Means(num_rows, own.stop - own.start, shared, processes)
     return own if means.num_own else slice(0, 1), means
 

@@ -1,6 +1,6 @@
 """What a batch of prompts and answers holds, and that its losses are those of the live teacher."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from distill.aligner import TSAligner, dims_of
 from distill.answer_material import gather_answers
 from distill.answer_stream import AnswerStream, left_padded, right_padded
 from distill.config import RunConfig, TokenConfig, resolve
+from distill.losses.objective import there
 from distill.losses.token import token_losses
 from distill.losses.writing import (
     reconstructing_objective,
@@ -23,6 +24,7 @@ from distill.losses.writing import (
 )
 from distill.material import Material
 from distill.pretrained import load_tokenizer
+from distill.teacher_tokens import TeacherTokens
 from distill.view import TokenView
 from distill.writer import Writer, load_writer
 from schemas.answer import Answer
@@ -173,6 +175,58 @@ def test_whose_answer_is_learnt(sums_cache: TeacherCache, writer_folder: Path) -
         assert stream.references[:6] == said["undistilled"]
     assert said["seqkd"] == said["kd"]
     assert said["seqkd"][::3] == ["7", "7"]
+
+
+@pytest.mark.parametrize("method", ["undistilled", "kd"])
+def test_batches_of_a_step_are_one_batch(
+    sums_cache: TeacherCache, writer_folder: Path, make_writer: Any, tmp_path: Path, method: str
+) -> None:
+    """Their gradients add up to that of the mean over all tokens of the step, however these are spread."""
+    stream = gathered(sums_cache, writer_folder, method=method, batch_size=3, accumulate=5).train
+    batches = list(stream.batches(0, 1))
+    student = Writer(load_writer(str(make_writer(tmp_path, num_hidden_layers=1)))).eval()
+    objective = writing_objective(None, TokenConfig(kd_weight=0.5) if method == "kd" else None)
+    assert objective.on_tokens is not None
+
+    def gradients(total: torch.Tensor) -> Sequence[torch.Tensor]:
+        return torch.autograd.grad(total, list(student.parameters()))
+
+    assert len(batches) % 5
+    uneven = 0
+    for first in range(0, len(batches), 5):
+        step = batches[first : first + 5]
+        uneven += len({len(batch.tokens["targets_N"]) for batch in step}) > 1
+        totals = [
+            objective(student(**one.tokens), None, one.labels, one.teacher_tokens, one.means).total
+            / len(step)
+            for one in step
+        ]
+        added = [sum(parts) for parts in zip(*map(gradients, totals), strict=True)]
+        views = [there(student(**one.tokens).tokens) for one in step]
+        whole = TokenView(
+            torch.cat([view.hidden_ND for view in views]),
+            views[0].head_VD,
+            torch.cat([view.targets_N for view in views]),
+        )
+        wanted = objective.on_tokens(whole, joined([one.teacher_tokens for one in step])).total
+        assert sum(totals).item() == pytest.approx(wanted.item(), rel=1e-5)
+        for ours, theirs in zip(added, gradients(wanted), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert uneven
+
+
+def joined(parts: list[TeacherTokens | None]) -> TeacherTokens | None:
+    """One batch of what was said of several, with every id kept of each token or none."""
+    tokens = [part for part in parts if part is not None]
+    if not tokens:
+        return None
+    return TeacherTokens(
+        *(
+            torch.cat([there(getattr(one, name)) for one in tokens])
+            for name in ("ids_NK", "logprobs_NK", "counts_N", "tail_N")
+        ),
+        tokens[0].vocab_size,
+    )
 
 
 def with_samples(answer: Answer, index: int) -> Answer:
