@@ -52,8 +52,8 @@ def analyses(
         show_json({"rows": len(pair.answers.ids), **counts, "measures": made, "files": files})
         return
     click.echo(
-        f"{len(pair.answers.ids)} rows; right in the distilled student alone (scenario 1): "
-        f"{counts['scenario 1']}; in the undistilled alone (scenario 2): {counts['scenario 2']}"
+        f"{len(pair.answers.ids)} rows: the distilled student alone is right on {counts['scenario 1']} "
+        f"(scenario 1), the undistilled alone on {counts['scenario 2']} (scenario 2)"
     )
     for one in found:
         value = f"not made: {one.reason}" if one.value is None else f"{one.value:.3f}"

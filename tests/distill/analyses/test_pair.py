@@ -86,7 +86,7 @@ def test_the_command_prints_measures_and_writes_rows_and_points(
 ) -> None:
     arguments = [str(armada), str(undistilled), "--shards", str(cache.folder)]
     said = CliRunner().invoke(analyses, arguments, catch_exceptions=False).stdout
-    assert said.startswith("32 rows; right in the distilled student alone (scenario 1): ")
+    assert said.startswith("32 rows: the distilled student alone is right on ")
     assert said.count("\n") == 13
     as_json = [*arguments, "--out", str(tmp_path / "out"), "--json"]
     summary = json.loads(CliRunner().invoke(analyses, as_json, catch_exceptions=False).stdout)
