@@ -64,3 +64,35 @@ def test_f1_of_several_classes_by_hand() -> None:
     assert metrics["micro_f1"] == pytest.approx(2 / 3)
     assert metrics["macro_f1"] == pytest.approx(2 / 3)
     assert metrics["accuracy"] == pytest.approx(1 / 3)
+
+
+def test_what_scikit_learn_and_scipy_say_themselves() -> None:
+    from scipy import stats
+    from sklearn import metrics
+
+    random = np.random.default_rng(0)
+    labels, logits = random.integers(0, 3, 200), random.normal(size=(200, 3))
+    said = logits.argmax(axis=1)
+    assert measure(task(LabelKind.SINGLE), labels, logits) == pytest.approx(
+        {
+            "accuracy": metrics.accuracy_score(labels, said),
+            "macro_f1": metrics.f1_score(labels, said, average="macro"),
+            "matthews": metrics.matthews_corrcoef(labels, said),
+        }
+    )
+    genres, logits = random.integers(0, 2, (200, 5)), random.normal(size=(200, 5))
+    # One genre that no film has and that is never said, as the rarest ones of a small set.
+    genres[:, 4], logits[:, 4] = 0, -1
+    said = (logits > 0).astype(int)
+    assert measure(task(LabelKind.MULTI), genres, logits) == pytest.approx(
+        {
+            "micro_f1": metrics.f1_score(genres, said, average="micro"),
+            "macro_f1": metrics.f1_score(genres, said, average="macro", zero_division=0),
+            "accuracy": metrics.accuracy_score(genres, said),
+        }
+    )
+    scores, numbers = random.uniform(0, 5, 200), random.normal(2, 3, (200, 1))
+    clipped = numbers[:, 0].clip(0, 5)
+    assert measure(task(LabelKind.REGRESSION, (0.0, 5.0)), scores, numbers) == pytest.approx(
+        {"pearson": stats.pearsonr(scores, clipped)[0], "spearman": stats.spearmanr(scores, clipped)[0]}
+    )
