@@ -14,16 +14,21 @@ VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_READY := $(VLLM_VENV)/.ready
 
+# What fits on two cores in about an hour; docs/tables.md says what stands for what.
+MINI_TASKS := movie-sentiment movie-rating product-reviews chain-sum
+MINI_SHARDS := data/shards/mini
+MINI_OUT := docs/results
+
 TASK := movie-sentiment
 TEACHER := speech:hibari+whisper-tiny.en
 SHARDS := data/shards/$(TASK)/speech-hibari-whisper-tiny.en
 RESULTS := data/results/$(TASK)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv data demo test vllm-env test-vllm check bench clean
+.PHONY: help venv data demo tables-mini test vllm-env test-vllm check bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) ## make .venv with everything of constraints.txt in it
 
@@ -45,6 +50,14 @@ demo: data ## both stages on real data: cache a teacher, train three students, c
 	$(BIN)/distill --shards $(SHARDS)
 	$(BIN)/distill --shards $(SHARDS) --control shuffle
 	@$(BIN)/python -m distill.report $(RESULTS)
+
+tables-mini: data ## every table and figure that needs no hub: hours on two cores, goes on after a stop
+	@$(BIN)/python data/first_layers.py data/models/minilm 3 data/models/minilm-3l
+	@for task in $(filter-out chain-sum,$(MINI_TASKS)); do \
+		$(BIN)/cache-teacher --model $(TEACHER) --task $$task --limit 800 --out $(MINI_SHARDS)/$$task || exit 1; done
+	$(BIN)/cache-teacher --model $(TEACHER) --task chain-sum --limit 300 --out $(MINI_SHARDS)/chain-sum
+	$(BIN)/paper-tables $(MINI_TASKS:%=--shards $(MINI_SHARDS)/%) --all --profile mini \
+		--store data/results/mini --out $(MINI_OUT)
 
 test: data ## run the whole test suite
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal

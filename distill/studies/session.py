@@ -1,0 +1,191 @@
+"""One call of `paper-tables`: which studies, with what, from which store, to which folder."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from distill.studies import NOT_MADE, STUDIES, find_study
+from distill.studies.collecting import collect
+from distill.studies.estimating import estimate
+from distill.studies.planning import Plan, Planner, Run, open_caches, with_students
+from distill.studies.profiles import PROFILES, Profile
+from distill.studies.running import Outcome, look, make
+from distill.studies.sheet import Sheet, sheet_of
+from distill.studies.study import Study
+from distill.studies.writing import write_index, write_sheet
+from schemas.console import say, show_json
+from schemas.errors import CacheError, ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A call that was checked.
+
+    Attributes:
+        plans: what each study needs.
+        profile: that is filled.
+        seeds: of the runs.
+        store: of the runs.
+        out: folder of the report.
+        command: that was given.
+        everything: an index is written too.
+        runs_nothing: only what the store has is reported.
+    """
+
+    plans: dict[str, Plan]
+    profile: Profile
+    seeds: Sequence[int]
+    store: Path
+    out: Path
+    command: str
+    everything: bool
+    runs_nothing: bool
+
+    @property
+    def runs(self) -> list[Run]:
+        """Each run once: all of one seed before the next, so that a night cut short has seen every table."""
+        runs = {folder: run for plan in self.plans.values() for folder, run in plan.runs.items()}
+        return sorted(runs.values(), key=lambda run: self.seeds.index(run.config.seed))
+
+    def work(self, *, quiet: bool) -> dict[str, Any]:
+        """Make what is missing, and write the report.
+
+        Returns:
+            The summary that `--json` prints.
+        """
+        outcome = look(self.runs) if self.runs_nothing else make(self.runs, quiet=quiet)
+        sheets = self.report(outcome, quiet=quiet)
+        for folder, reason in outcome.failed.items():
+            say(f"{folder}: {reason}", quiet=quiet)
+        return {
+            "out": str(self.out),
+            "store": str(self.store),
+            "runs": len(self.runs),
+            "finished": len(outcome.results),
+            "made": outcome.made,
+            "failed": {str(folder): reason for folder, reason in outcome.failed.items()},
+            "studies": {
+                sheet.study.name: {"numbers": len(sheet.lines), "run": sheet.num_run} for sheet in sheets
+            },
+        }
+
+    def estimate(self) -> dict[str, Any]:
+        """What `--dry-run` tells: runs, hours and memory of what is missing."""
+        return estimate(self.runs, look(self.runs), self.store)
+
+    def report(self, outcome: Outcome, *, quiet: bool) -> list[Sheet]:
+        """Write every study's report, and the index of all."""
+        sheets = []
+        for name, plan in self.plans.items():
+            study = STUDIES[name]
+            sheet = sheet_of(study, self.profile, collect(study, plan, outcome), self.command)
+            write_sheet(sheet, self.out)
+            say(
+                f"{self.out / study.file_name}.html: {sheet.num_run} of {len(sheet.lines)} numbers",
+                quiet=quiet,
+            )
+            sheets.append(sheet)
+        if self.everything:
+            write_index(sheets, outcome, self.out)
+            say(f"{self.out / 'index.html'}: {len(sheets)} tables and figures", quiet=quiet)
+        return sheets
+
+
+def prepare(
+    *,
+    command: str,
+    shards: Sequence[Path],
+    tables: Sequence[int],
+    figures: Sequence[int],
+    everything: bool,
+    profile: str,
+    students: Sequence[str],
+    tasks: str | None,
+    seeds: str | None,
+    store: Path,
+    out: Path | None,
+    no_run: bool,
+) -> Session:
+    """Check a call and plan its runs.
+
+    Raises:
+        ArmadaError: a number that is none, a cache or student that cannot be used, or nothing to run at all.
+    """
+    studies = _chosen(tables, figures, everything=everything)
+    if not shards:
+        raise ConfigError("--shards: no teacher cache given; make one with cache-teacher and give its folder")
+    filled = replace(PROFILES[profile], students=with_students(PROFILES[profile], students))
+    planner = Planner(
+        profile=filled,
+        caches=open_caches(shards),
+        store=store,
+        seeds=_numbers(seeds) if seeds else filled.seeds,
+        tasks=_names(tasks, filled) if tasks else None,
+    )
+    plans = {study.name: planner.plan(study) for study in studies}
+    if not everything:
+        _refuse_empty(plans)
+    return Session(
+        plans=plans,
+        profile=filled,
+        seeds=planner.seeds,
+        store=store,
+        out=out or Path("data/tables") / profile,
+        command=command,
+        everything=everything,
+        runs_nothing=no_run,
+    )
+
+
+def _chosen(tables: Sequence[int], figures: Sequence[int], *, everything: bool) -> list[Study]:
+    if everything:
+        if tables or figures:
+            raise ConfigError("--all has every table and figure; leave out --table and --figure")
+        return list(STUDIES.values())
+    chosen = [
+        *(find_study("table", number) for number in tables),
+        *(find_study("figure", number) for number in figures),
+    ]
+    if not chosen:
+        raise ConfigError("nothing chosen: give --table N, --figure N or --all; --list shows what there is")
+    return list(dict.fromkeys(chosen))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise ConfigError(
+            f"--seeds {text}: wanted whole numbers with commas between, such as 42,43"
+        ) from None
+    return seeds
+
+
+def _names(text: str, profile: Profile) -> frozenset[str]:
+    known = {*profile.tasks, *(task.name for task in profile.tasks.values())}
+    names = frozenset(part.strip() for part in text.split(","))
+    if unknown := sorted(names - known):
+        raise ConfigError(
+            f"--tasks {unknown[0]}: not in profile {profile.name}; choose from {', '.join(sorted(known))}"
+        )
+    return names
+
+
+def _refuse_empty(plans: dict[str, Plan]) -> None:
+    for name, plan in plans.items():
+        if not plan.readings and plan.advice:
+            more = f" (and {len(plan.advice) - 1} more)" if len(plan.advice) > 1 else ""
+            raise CacheError(f"{STUDIES[name].file_name}: nothing of it can be run; {plan.advice[0]}{more}")
+
+
+def list_studies(*, as_json: bool) -> None:
+    """Print every table and figure, and those that are not made."""
+    titles = {study.file_name: study.title for study in STUDIES.values()}
+    if as_json:
+        show_json({"made": titles, "not_made": NOT_MADE})
+        return
+    lines = [f"{name:9} {title}" for name, title in titles.items()]
+    lines += [f"{name:9} not made: {reason}" for name, reason in NOT_MADE.items()]
+    sys.stdout.write("\n".join(lines) + "\n")

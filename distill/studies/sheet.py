@@ -1,0 +1,298 @@
+"""What a report shows of a study, before it is written in any format: rows, gains, answers, remarks."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from distill.studies.collecting import Collected
+from distill.studies.derived import baseline_of, complete, mean_gain
+from distill.studies.printed import as_values, printed_of
+from distill.studies.profiles import Profile
+from distill.studies.study import (
+    ALIGNER_ROW,
+    AVERAGE,
+    BEST,
+    LOSSES,
+    Analysed,
+    Finding,
+    Key,
+    Printed,
+    Study,
+    Values,
+)
+
+NOT_RUN = "not run"
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How a number stands to its baseline, seed by seed.
+
+    Attributes:
+        mean: of the differences.
+        low: end of their mean's 95 % interval by Student's t; None with one seed or without spread.
+        high: its other end.
+        p_value: one-sided, that it is above zero; None likewise.
+    """
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """In a few words."""
+        if self.low is None or self.high is None:
+            return "one seed" if self.p_value is None else "no spread"
+        if self.low <= 0 <= self.high:
+            return "noise"
+        return "better" if self.low > 0 else "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One number.
+
+    Attributes:
+        key: of it.
+        task: what was learnt in place of the paper's task; "" where it is that task.
+        printed: by the paper; None where it prints none.
+        ours: by seed.
+        reason: why there is none; "" where there is.
+        printed_gain: over the baseline, by the paper's numbers.
+        gain: by ours.
+    """
+
+    key: Key
+    task: str
+    printed: Printed | None
+    ours: Mapping[int, float]
+    reason: str
+    printed_gain: float | None
+    gain: Gain | None
+
+    @property
+    def mean(self) -> float | None:
+        """Over seeds."""
+        return fmean(self.ours.values()) if self.ours else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Over seeds, n - 1."""
+        return stdev(self.ours.values()) if len(self.ours) > 1 else None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the paper's; None where the two are not of one task."""
+        if self.mean is None or self.printed is None or self.task:
+            return None
+        return self.mean - self.printed.value
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Mean gain of one model over its tasks.
+
+    Attributes:
+        model: of the paper.
+        teacher: likewise.
+        variant: a loss, or the best of three.
+        printed: by the paper's numbers; None where it prints none.
+        ours: by ours; None where not run.
+        num_tasks: that ours is over.
+    """
+
+    model: str
+    teacher: str
+    variant: str
+    printed: float | None
+    ours: float | None
+    num_tasks: int
+
+    @property
+    def is_best(self) -> bool:
+        """It is the best of three losses, which no single run has."""
+        return self.variant not in LOSSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """All that a report says of a study.
+
+    Attributes:
+        study: that it is of.
+        profile: that was filled.
+        lines: numbers.
+        summaries: mean gains, best of three and single losses apart.
+        findings: answers to its questions.
+        notes: what an analysis must say.
+        analysed: with points to draw; None without.
+        provenance: how the runs were made, name to words.
+        command: that made it.
+    """
+
+    study: Study
+    profile: Profile
+    lines: tuple[Line, ...]
+    summaries: tuple[Summary, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    analysed: Analysed | None
+    provenance: Mapping[str, str]
+    command: str
+
+    @property
+    def num_run(self) -> int:
+        """Numbers that are there."""
+        return sum(bool(line.ours) for line in self.lines)
+
+
+def sheet_of(study: Study, profile: Profile, found: Collected, command: str) -> Sheet:
+    """Set ours beside the paper's.
+
+    Args:
+        study: that asks.
+        profile: that was filled.
+        found: what runs gave.
+        command: that is run.
+    """
+    printed = printed_of(study)
+    theirs = complete(as_values(printed), study.derive)
+    lines = tuple(_lines(study, profile, found, printed, theirs))
+    findings = tuple(
+        Finding(what, source, text)
+        for question in study.questions
+        for source, values in (("paper", theirs), ("ours", found.values))
+        for what, text in question(values)
+    )
+    return Sheet(
+        study=study,
+        profile=profile,
+        lines=lines,
+        summaries=tuple(_summaries(study, theirs, found.values)),
+        findings=findings,
+        notes=found.analysed.notes if found.analysed else (),
+        analysed=found.analysed,
+        provenance=_provenance(found),
+        command=command,
+    )
+
+
+def _lines(
+    study: Study, profile: Profile, found: Collected, printed: Mapping[Key, Printed], theirs: Values
+) -> Iterator[Line]:
+    hidden = {cell.key for cell in study.cells if not cell.is_shown}
+    shown = [cell.key for cell in study.cells if cell.is_shown]
+    for key in dict.fromkeys([*shown, *printed, *found.values, *theirs]):
+        if key in hidden:
+            continue
+        ours = found.values.get(key, {})
+        said = printed.get(key)
+        if said is None and key in theirs:
+            said = Printed(next(iter(theirs[key].values())))
+        yield Line(
+            key=key,
+            task=_stand_in(profile, key),
+            printed=said,
+            ours=ours,
+            reason="" if ours else found.reasons.get(key, _why_not(study, key)),
+            printed_gain=mean_gain(theirs, key, study.baseline),
+            gain=gain_of(found.values, key, study.baseline),
+        )
+
+
+def _why_not(study: Study, key: Key) -> str:
+    if study.analyse is not None:
+        return "its runs are missing, or too few rows for it"
+    made = {cell.key.variant for cell in study.cells} | {AVERAGE}
+    return (
+        "made of numbers that are missing"
+        if key.variant in made or key.task == AVERAGE
+        else "of another work"
+    )
+
+
+def _stand_in(profile: Profile, key: Key) -> str:
+    task = profile.tasks.get(key.task)
+    return "" if task is None or task.is_own else task.name
+
+
+def gain_of(values: Values, key: Key, baseline: str) -> Gain | None:
+    """A number's gain over its baseline, paired by seed; None without a baseline."""
+    other = baseline_of(values, key, baseline)
+    if key.variant == baseline or other is None:
+        return None
+    ours, others = values.get(key, {}), values[other]
+    gaps = [ours[seed] - others[seed] for seed in sorted(set(ours) & set(others))]
+    if not gaps:
+        return None
+    if len(gaps) < 2:
+        return Gain(gaps[0])
+    if max(gaps) - min(gaps) < 1e-9:
+        return Gain(fmean(gaps), p_value=float("nan"))
+    from scipy.stats import ttest_1samp
+
+    both: Any = ttest_1samp(gaps, 0)
+    above: Any = ttest_1samp(gaps, 0, alternative="greater")
+    interval = both.confidence_interval(0.95)
+    return Gain(fmean(gaps), float(interval.low), float(interval.high), float(above.pvalue))
+
+
+def _summaries(study: Study, theirs: Values, ours: Values) -> Iterator[Summary]:
+    best = {key.variant for key in (*theirs, *ours)} & {BEST, "ARMADA"}
+    rows = dict.fromkeys(
+        (key.model, key.teacher, key.variant)
+        for key in (*theirs, *ours)
+        if key.variant in (*LOSSES, *best) and key.model != ALIGNER_ROW
+    )
+    for model, teacher, variant in rows:
+        gains = []
+        for values in (theirs, ours):
+            own = [
+                gain
+                for key in values
+                if (key.model, key.teacher, key.variant) == (model, teacher, variant) and key.task != AVERAGE
+                if (gain := mean_gain(values, key, study.baseline)) is not None
+            ]
+            gains.append(own)
+        printed, made = gains
+        if printed or made:
+            yield Summary(
+                model,
+                teacher,
+                variant,
+                fmean(printed) if printed else None,
+                fmean(made) if made else None,
+                len(made),
+            )
+
+
+def _provenance(found: Collected) -> dict[str, str]:
+    results = [made.result for made in found.runs.values()]
+    if not results:
+        return {}
+    folders = {made.folder for made in found.runs.values()}
+
+    def all_of(values: Iterator[object]) -> str:
+        return ", ".join(sorted({str(value) for value in values}))
+
+    return {
+        "runs": str(len(folders)),
+        "seeds": all_of(one.config["seed"] for one in results),
+        "protocol": all_of(one.protocol for one in results),
+        "students": all_of(one.config["student"] for one in results),
+        "teachers": all_of(
+            f"{one.cache.teacher.backend}:{one.cache.teacher.name} ({one.cache.teacher.modality})"
+            for one in results
+        ),
+        "caches": all_of(
+            f"{one.cache.name} ({one.cache.digest[:8]}, {one.cache.rows} rows)" for one in results
+        ),
+        "rows trained on, reported": all_of(
+            f"{one.config['task']} {one.num_rows['train']}, {one.num_rows['report']}" for one in results
+        ),
+        "device": all_of(one.device for one in results),
+        "versions": all_of(f"{name} {version}" for one in results for name, version in one.versions.items()),
+    }
