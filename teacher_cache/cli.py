@@ -62,7 +62,9 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--task", help="Task of the examples.  [default: movie-sentiment; with --prompts the rows' own]"
 )
 @click.option(
-    "--source", type=_FILE, help="The task's original files.  [default: data/tasks/..., from make data]"
+    "--source",
+    type=_FILE,
+    help="The task's original files, a saved dataset or a hub name (docs/sources.md).  [default: data/tasks/...]",
 )
 @click.option("--prompts", type=_FILE, help="File of examples, instead of --source (docs/sources.md).")
 @click.option(
