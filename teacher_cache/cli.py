@@ -64,7 +64,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option(
     "--source",
     type=_FILE,
-    help="The task's original files, a saved dataset or a hub name (docs/sources.md).  [default: data/tasks/...]",
+    help="The task's original files, a saved dataset, or a hub name.  [default: data/tasks/...]",
 )
 @click.option("--prompts", type=_FILE, help="File of examples, instead of --source (docs/sources.md).")
 @click.option(
