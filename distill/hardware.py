@@ -73,6 +73,9 @@ def find_hardware(
         os.environ.get("OMP_NUM_THREADS") or max(1, len(os.sched_getaffinity(0)) // processes.local_count)
     )
     torch.set_num_threads(threads)
+    if processes.grouped:
+        # Else accelerate settles it anew, and warns.
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     bf16 = precision == "bf16" or (precision == "auto" and _has_native_bf16(chosen))
     return Hardware(chosen, bf16, threads, processes.count, sharded)
 
@@ -90,22 +93,40 @@ def _own_device(device: str, processes: Processes) -> torch.device:
     return own
 
 
+_WHILE = {
+    "training": "go on with --gradient-checkpointing, or begin anew with a smaller --batch-size (and "
+    "--accumulate), a smaller --max-length, --precision bf16 or --lora-rank",
+    "measuring": "begin anew with a smaller --max-length or --student, or measure on a larger device",
+    "writing": "begin anew with a smaller --max-new-tokens, --max-length or --student",
+}
+
+
 @contextmanager
-def enough_memory(num_rows: int, num_tokens: int) -> Generator[None]:
+def enough_memory(num_rows: int, num_tokens: int, doing: str = "training") -> Generator[None]:
     """Make one line of a device that has no memory left.
 
     Args:
         num_rows: of the batch.
         num_tokens: that it is wide.
+        doing: `training`, `measuring` or `writing`.
+
+    Raises:
+        StudentError: there is none left.
     """
     try:
         yield
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise StudentError(
-            f"out of memory on a batch of {num_rows} rows, {num_tokens} tokens wide; go on with "
-            "--gradient-checkpointing, or begin anew with a smaller --batch-size (and --accumulate), "
-            "a smaller --max-length, --precision bf16 or --lora-rank"
+            f"out of memory while {doing}, on a batch of {num_rows} rows, {num_tokens} tokens wide; "
+            f"{_WHILE[doing]}"
         ) from None
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device has no memory left; a CPU's allocator has no class of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _has_native_bf16(device: torch.device) -> bool:

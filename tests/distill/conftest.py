@@ -19,6 +19,9 @@ from schemas.manifest import STATS_NAME, CacheManifest, Request, ShardFile, Teac
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema, seal, shard_name
 from schemas.tasks import find_task
+from tests.process_groups import group_nursery, start_group
+
+__all__ = ["group_nursery", "start_group"]
 
 GOOD = ("a warm and lovely film", "great acting", "i loved every minute of it", "fine and funny")
 BAD = ("a cold and dull film", "poor acting", "i hated every minute of it", "slow and sad")
