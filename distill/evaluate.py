@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from distill.hardware import enough_memory
 from distill.metrics import measure
 from distill.order import EVALUATION_PASS
 from distill.shards import Stream
@@ -41,9 +42,11 @@ def answer(stream: Stream, student: nn.Module, aligner: nn.Module | None = None)
     student.eval()
     rows, heads = [], {}
     for batch in stream.batches(0, EVALUATION_PASS):
-        views = {"student": student(**batch.tokens)}
-        if aligner is not None:
-            views["aligner"] = aligner.eval()(batch.teacher_repr_BD)
+        num_rows, width = batch.tokens["input_ids"].shape
+        with enough_memory(num_rows, width, "measuring"):
+            views = {"student": student(**batch.tokens)}
+            if aligner is not None:
+                views["aligner"] = aligner.eval()(batch.teacher_repr_BD)
         rows.append(batch.rows_B)
         for name, outputs in _heads(views):
             heads.setdefault(name, []).append(outputs)

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.answer_stream import AnswerStream
+from distill.hardware import enough_memory
 from distill.text_metrics import measure_texts
 from distill.writer import Writer
+from schemas.errors import StudentError
 from schemas.files import whole_file
 
 
@@ -48,13 +50,34 @@ class Pen:
     tokenizer: Any
     max_new_tokens: int
 
-    @torch.no_grad()
     def write(self, student: Writer, tokens: dict[str, Tensor]) -> tuple[list[str], list[bool]]:
         """Go on with prompts, left-padded, (B, T), the most probable token each time.
 
+        How many are written at once is no option, so where memory does not do for a batch, it is halved.
+
         Returns:
             The texts, and which of them came to their own end.
+
+        Raises:
+            StudentError: memory does not do for one text.
         """
+        num_rows, width = tokens["input_ids"].shape
+        try:
+            with enough_memory(num_rows, width + self.max_new_tokens, "writing"):
+                return self._write(student, tokens)
+        except StudentError:
+            if num_rows == 1:
+                raise
+        # After the exception, whose frames hold what was allocated.
+        middle = num_rows // 2
+        halves = [
+            self.write(student, {name: part[some] for name, part in tokens.items()})
+            for some in (slice(middle), slice(middle, num_rows))
+        ]
+        return [one for texts, _ in halves for one in texts], [one for _, ended in halves for one in ended]
+
+    @torch.no_grad()
+    def _write(self, student: Writer, tokens: dict[str, Tensor]) -> tuple[list[str], list[bool]]:
         from transformers import GenerationConfig
 
         model = student.plain

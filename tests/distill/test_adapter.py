@@ -357,7 +357,26 @@ def test_a_want_of_memory_is_one_line(
     monkeypatch.setattr(Student, "forward", full)
     options = {"method": "undistilled", "hidden_dim": None}
     with pytest.raises(
-        StudentError, match=r"on a batch of 16 rows, \d+ tokens wide; go on with --grad"
+        StudentError, match=r"while training, on a batch of 16 rows, \d+ tokens wide; go on with --grad"
+    ) as caught:
+        fit(configured(tiny_llama, **options), cache, tmp_path, quiet=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_want_of_memory_while_measuring_is_one_line(
+    tiny_llama: Path, cache: TeacherCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Student.forward
+
+    def full_when_measuring(self: Student, **tokens: Any) -> Any:
+        if not self.training:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried\nmore")
+        return forward(self, **tokens)
+
+    monkeypatch.setattr(Student, "forward", full_when_measuring)
+    options = {"method": "undistilled", "hidden_dim": None, "epochs": 1}
+    with pytest.raises(
+        StudentError, match=r"while measuring, on a batch of \d+ rows, \d+ tokens wide; begin anew with"
     ) as caught:
         fit(configured(tiny_llama, **options), cache, tmp_path, quiet=True)
     assert "\n" not in str(caught.value)
