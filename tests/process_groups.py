@@ -101,6 +101,18 @@ def equal(one: Done, other: Done) -> None:
     assert tables[0].column("predicted") == tables[1].column("predicted")
 
 
+def stop_at(step: int) -> str:
+    """Have the last process alone be told to stop, as if the others heard it later."""
+    return f"""
+moved = training.Training._moved
+def stopped(self, num_rows):
+    moved(self, num_rows)
+    if self.place.total_steps == {step} and self.processes.rank == self.processes.count - 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+training.Training._moved = stopped
+"""
+
+
 @pytest.fixture(scope="session")
 def group_nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
     """Where groups of processes are born."""
