@@ -151,6 +151,25 @@ def test_an_adapter_is_trained_and_left_in_place_of_the_student(
     assert measure_again(run, sums_cache, tmp_path, "validation") == pytest.approx(result.metrics["student"])
 
 
+def test_recomputed_layers_change_no_bit_and_bfloat16_little(
+    configure: Configure, sums_cache: TeacherCache, tmp_path: Path
+) -> None:
+    logs = {}
+    for name, session, precision in (
+        ("plain", Session(), "fp32"),
+        ("again", Session(gradient_checkpointing=True), "fp32"),
+        ("bf16", Session(gradient_checkpointing=True), "bf16"),
+    ):
+        (tmp_path / name).mkdir()
+        run = configure(method="kd", epochs=1, accumulate=2, precision=precision)
+        fit(run, sums_cache, tmp_path / name, quiet=True, session=session)
+        logs[name] = steps(tmp_path / name)
+    assert logs["plain"] == logs["again"]
+    for whole, half in zip(logs["plain"], logs["bf16"], strict=True):
+        assert half["student/task"] == pytest.approx(whole["student/task"], rel=0.03)
+        assert half["student/task"] != whole["student/task"]
+
+
 @pytest.mark.parametrize("method", ["kd", "armada+kd"])
 def test_stopped_and_resumed_is_uninterrupted(
     configure: Configure,
