@@ -51,7 +51,12 @@ def _choice(values: Any) -> click.Choice:
         "show_default": True,
     }
 )
-@click.option("--shards", type=_PATH, required=True, help="Folder of a teacher cache.")
+@click.option(
+    "--shards",
+    required=True,
+    metavar="DIR|URL",
+    help="Folder of a teacher cache, or an object store's, s3://...",
+)
 @click.option("--student", default=DEFAULT_STUDENT, help="Folder of a model, or a hub name.")
 @click.option("--out", type=_PATH, help="Folder to write. [default: data/results/TASK/RUN]")
 @click.option("--method", type=_choice(METHODS), default="armada", help="How to train.")
@@ -128,7 +133,7 @@ def _choice(values: Any) -> click.Choice:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def distill(
     *,
-    shards: Path,
+    shards: str,
     out: Path | None,
     resume: str,
     checkpoint_every: str,
@@ -169,7 +174,8 @@ def distill(
     from schemas.cache import open_cache
 
     harness = request_of(evaluate_with, lm_eval_include)
-    cache = open_cache(shards, verify=False)
+    shards_folder = _folder_of(shards, quiet=quiet)
+    cache = open_cache(shards_folder, verify=False)
     run = resolve({"task": cache.manifest.request.task, **options}, cache.manifest.teacher.modality)
     check_signals(run, cache.manifest, cache.folder)
     if merge and run.lora is None:
@@ -193,7 +199,7 @@ def distill(
                 )
             return
         quiet = quiet or not processes.is_main
-        result = _made(run, shards, folder, digest, session=session, processes=processes, quiet=quiet)
+        result = _made(run, shards_folder, folder, digest, session=session, processes=processes, quiet=quiet)
         if processes.is_main:
             _tell(run, folder, result, merge=merge, quiet=quiet, as_json=as_json)
 
@@ -222,6 +228,15 @@ def check_processes(run: RunConfig, session: Session, digest: str, processes: Pr
             f"process {processes.rank} was asked for the run {digest[:8]}, the main one for another; "
             "start all with the same command, cache and student"
         )
+
+
+def _folder_of(shards: str, *, quiet: bool) -> Path:
+    """The folder that was given, or a copy on this machine of what a URL names."""
+    if not shards:
+        raise ConfigError("--shards is empty; give the folder of a teacher cache")
+    from schemas.local_copy import local_copy
+
+    return local_copy(shards, quiet=quiet)
 
 
 def _made(

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from distill.config import DistillationConfig
 from distill.controls import donors, noise, sigma_of
 from distill.split import Split
-from distill.tokens import cache_folder, kept
+from distill.tokens import kept
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError
-from schemas.files import whole_file
+from schemas.files import cache_folder, whole_file
 from schemas.manifest import STATS_NAME, digest_of
 
 Values = NDArray[np.floating]

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from distill.methods import Answers
 from distill.ragged import Ragged
-from distill.tokens import cache_folder, hashes_of, kept, settings_of
+from distill.tokens import hashes_of, kept, settings_of
 from distill.vocabulary import num_ids
 from distill.wording import Wording, answer_ids
 from schemas.answer import reasons_of
 from schemas.cache import TeacherCache
-from schemas.files import whole_file
+from schemas.files import cache_folder, whole_file
 from schemas.manifest import digest_of
 
 _LAYOUT = 2

@@ -6,7 +6,6 @@ Letters: R rows of the split.
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,7 +22,7 @@ from distill.encoding import encode, filled
 from schemas.cache import TeacherCache
 from schemas.console import say
 from schemas.errors import ShardError
-from schemas.files import whole_file
+from schemas.files import cache_folder, whole_file
 from schemas.manifest import digest_of
 from schemas.tasks.task import template_fields
 
@@ -86,14 +85,6 @@ class Tokens:
                 groups.tolist(), offsets[firsts].tolist(), offsets[firsts + 1].tolist(), strict=True
             )
         ]
-
-
-def cache_folder() -> Path:
-    """Where what is computed from a cache is kept: ARMADA_CACHE_DIR, else the user's cache folder."""
-    if chosen := os.environ.get("ARMADA_CACHE_DIR"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "armada-distill"
 
 
 def tokenised(

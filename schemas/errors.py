@@ -7,7 +7,8 @@ ArmadaError
 │   ├── LockedError        another process writes to it
 │   ├── MismatchError      it was made by another teacher, prompt set or parameter
 │   ├── ManifestError      its manifest is missing, damaged or of another version
-│   └── ShardError         a shard is missing, damaged, altered, foreign or of another version
+│   ├── ShardError         a shard is missing, damaged, altered, foreign or of another version
+│   └── StoreError         an object store does not answer, or refuses
 ├── TeacherError           a teacher that cannot be loaded or asked
 ├── StudentError           a student that cannot be loaded or trained
 ├── ResultError            a result file that is missing, damaged or of another version
@@ -53,6 +54,10 @@ class ManifestError(CacheError):
 
 class ShardError(CacheError):
     """A shard is missing, damaged, altered, foreign or of another version."""
+
+
+class StoreError(CacheError):
+    """An object store does not answer, or refuses."""
 
 
 class TeacherError(ArmadaError):

@@ -9,6 +9,14 @@ from pathlib import Path
 _CHUNK_BYTES = 1 << 20
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ARMADA_CACHE_DIR, else the user's cache folder."""
+    if chosen := os.environ.get("ARMADA_CACHE_DIR"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "armada-distill"
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and deletions in the folder survive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -235,12 +235,31 @@ def read_manifest(folder: Path) -> CacheManifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        raw = json.loads(path.read_bytes())
+        found = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise ManifestError(
             f"{folder}: no {MANIFEST_NAME}, so no teacher cache; make one with cache-teacher --out {folder}"
         ) from None
-    except (ValueError, OSError, RecursionError) as error:
+    except OSError as error:
+        raise ManifestError(
+            f"{path} cannot be read ({error}); restore it from a copy, or run cache-teacher into a new folder"
+        ) from None
+    return parse_manifest(found, str(path))
+
+
+def parse_manifest(found: bytes, path: str) -> CacheManifest:
+    """Check the bytes of a manifest.
+
+    Args:
+        found: as they were read.
+        path: where they stand, for messages.
+
+    Raises:
+        ManifestError: they are damaged, or of another version.
+    """
+    try:
+        raw = json.loads(found)
+    except (ValueError, RecursionError) as error:
         raise ManifestError(
             f"{path} cannot be read ({error}); restore it from a copy, or run cache-teacher into a new folder"
         ) from None

@@ -33,6 +33,7 @@ from teacher_cache.settings import (
 from teacher_cache.spending import make_spending
 from teacher_cache.statistics import has_statistics
 from teacher_cache.teachers import Backend, Teacher, find_backend
+from teacher_cache.upload import Upload
 from teacher_cache.writer import CacheWriter
 
 
@@ -75,9 +76,15 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
             )
         )
     folder = config.folder(plan.task.name)
+    upload = None if config.upload_to is None else Upload(config.upload_to, folder)
+    if upload is not None:
+        upload.begin()
+        say(f"{config.upload_to}: made in {folder}", quiet=config.quiet)
     found = started_cache(folder, config.resume)
     if found is not None and _is_done(config, folder, wanted, found, shards):
-        return _summary(folder, found)
+        if upload is not None:
+            upload.publish(found)
+        return _summary(config, folder, found)
     folder.mkdir(parents=True, exist_ok=True)
     with writer_lock(folder) as note_rows_before:
         # Another process may have written between the first look and the lock.
@@ -87,8 +94,12 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
         check_files(folder, manifest, shards, verify=True)
         write_text(folder / CONFIG_NAME, _resolved(config, folder, plan, store))
         write_manifest(folder, manifest)
+        if upload is not None:
+            # A store that refuses does so before anything is asked and paid for.
+            upload.publish(manifest)
         clock = Clock(manifest.timings)
-        writer = CacheWriter(folder, manifest, shards, clock, spending)
+        publish = None if upload is None else upload.publish
+        writer = CacheWriter(folder, manifest, shards, clock, spending, publish=publish)
         missing, num_reused = _prepare(config, backend, writer)
         note_rows_before(len(plan.examples) - _count(missing))
         num_asked = asyncio.run(_ask(config, backend, teacher, writer, missing))
@@ -97,7 +108,9 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
                 f"{folder} holds {writer.manifest.sealed_rows} of {wanted.rows} rows at the end; "
                 "run the same command again, it goes on"
             )
-        return _summary(folder, writer.manifest, num_asked=num_asked, num_reused=num_reused, clock=clock)
+        return _summary(
+            config, folder, writer.manifest, num_asked=num_asked, num_reused=num_reused, clock=clock
+        )
 
 
 def _is_done(
@@ -184,6 +197,7 @@ def _first_error(folder: Path, manifest: CacheManifest) -> str | None:
 
 
 def _summary(
+    config: CacheConfig,
     folder: Path,
     manifest: CacheManifest,
     *,
@@ -192,7 +206,7 @@ def _summary(
     clock: Clock | None = None,
 ) -> dict[str, Any]:
     return {
-        "folder": str(folder),
+        "folder": config.upload_to or str(folder),
         "task": manifest.request.task,
         "teacher": f"{manifest.teacher.backend}:{manifest.teacher.name}",
         "complete": manifest.complete,

@@ -20,6 +20,15 @@ class _PathType(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _PlaceType(_PathType):
+    """A path, or the URL of an object store as it stands."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and "://" in value:
+            return value
+        return super().convert(value, param, ctx)
+
+
 class _Finite(click.FloatRange):
     """A number that is one: neither NaN nor infinite, which every bound lets pass."""
 
@@ -57,7 +66,12 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     metavar="BACKEND:NAME",
     help="The teacher: speech:hibari+whisper-tiny.en, transformers:DIR, openai:MODEL, or none.",
 )
-@click.option("--out", type=_FILE, help="Folder of the cache.  [default: data/shards/TASK/MODEL-AS-A-NAME]")
+@click.option(
+    "--out",
+    type=_PlaceType(path_type=Path),
+    metavar="DIR|URL",
+    help="Folder of the cache, or an object store's, s3://...  [default: data/shards/TASK/MODEL-AS-A-NAME]",
+)
 @click.option(
     "--task", help="Task of the examples.  [default: movie-sentiment; with --prompts the rows' own]"
 )
@@ -209,6 +223,10 @@ def command(*, as_json: bool, **options: Any) -> None:
     from teacher_cache.cache import cache_teacher
     from teacher_cache.config import CacheConfig
 
+    if isinstance(url := options["out"], str):
+        from teacher_cache.upload import working_folder
+
+        options |= {"upload_to": url, "out": working_folder(url)}
     config = CacheConfig(**options)
     summary = cache_teacher(config)
     if as_json:

@@ -20,7 +20,8 @@ class CacheConfig:
 
     Attributes:
         model: `BACKEND:NAME`.
-        out: folder of the cache.
+        out: folder of the cache; its working folder, where the cache goes to an object store.
+        upload_to: URL of an object store that the cache goes to; None keeps it in `out`.
         task: name of the task.
         source: folder or file of the task's original examples.
         prompts: a file of examples in our own format, instead of `source`.
@@ -70,6 +71,7 @@ class CacheConfig:
 
     model: str
     out: Path | None = None
+    upload_to: str | None = None
     task: str | None = None
     source: Path | None = None
     prompts: Path | None = None

@@ -9,7 +9,21 @@ import click
 from schemas.console import EXIT_FAILED, run_command, say, show_json
 from teacher_cache.interchange_cli import export_command, import_command
 
-_FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+
+class _CacheType(click.Path):
+    """A cache's folder, or the URL of one in an object store, of which a copy is fetched."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from schemas.local_copy import local_copy
+        from schemas.object_store import is_url
+
+        if isinstance(value, str) and is_url(value):
+            return local_copy(value)
+        return super().convert(value, param, ctx)
+
+
+_CACHE = _CacheType(path_type=Path)
+_FOLDER = click.argument("folder", type=_CACHE)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One object on standard output.")
 
 
@@ -80,7 +94,7 @@ def verify(folder: Path, *, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("folders", type=_CACHE, nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the whole cache.")
 @_JSON
 def merge(folders: tuple[Path, ...], out: Path, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ journal deleted. So a shard's answers are in its journal until the manifest name
 die between any two steps.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class CacheWriter:
         shards: the plan, in order.
         clock: of this session.
         spending: of all sessions.
+        publish: told of each manifest after it is written.
     """
 
     def __init__(
@@ -45,12 +46,15 @@ class CacheWriter:
         shards: Sequence[ShardPlan],
         clock: Clock,
         spending: Spending,
+        *,
+        publish: Callable[[CacheManifest], None] | None = None,
     ) -> None:
         self.folder = folder
         self.manifest = manifest
         self._shards = shards
         self.clock = clock
         self.spending = spending
+        self._publish = publish
         self._schema = arrow_schema(manifest)
         self._journals: dict[str, Journal] = {}
         self._reopened: set[str] = set()
@@ -204,6 +208,8 @@ class CacheWriter:
             update={"timings": self.clock.sums, "spent": self.spending.spent or manifest.spent}
         )
         write_manifest(self.folder, self.manifest)
+        if self._publish is not None:
+            self._publish(self.manifest)
 
 
 def journal_path(folder: Path, shard_name: str) -> Path:

@@ -5,9 +5,10 @@ import pytest
 
 from distill import tokens as tokens_module
 from distill.pretrained import load_tokenizer
-from distill.tokens import cache_folder, tokenised
+from distill.tokens import tokenised
 from schemas.cache import TeacherCache
 from schemas.errors import ShardError
+from schemas.files import cache_folder
 
 
 def test_rows_are_what_the_tokenizer_gives(cache: TeacherCache, tiny_student: Path) -> None:

@@ -1,0 +1,127 @@
+"""A folder of an object store, named by a URL that fsspec knows: s3://, gs://, hf://, file://.
+
+Keys and endpoints come from the environment, as each store's own library reads them.
+"""
+
+import errno
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from schemas.errors import ConfigError, StoreError
+from schemas.files import whole_file
+
+_OF_THIS_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def is_url(place: str | Path) -> bool:
+    """Whether a place is an object store's and not this machine's."""
+    return _URL.match(str(place)) is not None
+
+
+class ObjectStore:
+    """One folder of a store. What is written is there whole or not at all, as such stores promise.
+
+    Args:
+        url: of the folder.
+
+    Raises:
+        ConfigError: it names a key, or a store whose library is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        parts = urlsplit(url)
+        if "@" in parts.netloc or parts.query:
+            where = f"{parts.scheme}://...{parts.path}"
+            raise ConfigError(f"{where}: keys do not belong into a URL; put them into the environment")
+        self.url = url.rstrip("/")
+        try:
+            # Nothing is remembered of what was there: others write, too.
+            self._files, root = fsspec.url_to_fs(self.url, use_listings_cache=False, skip_instance_cache=True)
+        except (ImportError, ValueError) as error:
+            raise ConfigError(
+                f"{url}: {_first_line(error)}; install the store's library, such as "
+                'pip install "armada-distill[s3]"'
+            ) from None
+        self._root = str(root).rstrip("/")
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a small file; None where there is none.
+
+        Raises:
+            StoreError: the store does not answer, or refuses.
+        """
+        with self._telling(f"cannot read {self.url}/{name}"):
+            try:
+                return self._files.cat_file(f"{self._root}/{name}")
+            except FileNotFoundError as error:
+                if _no_bucket(error):
+                    raise
+                return None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a small file there, over what was there.
+
+        Raises:
+            StoreError: the store does not answer, or refuses.
+        """
+        with self._telling(f"cannot write {self.url}/{name}"):
+            self._make_folder(name)
+            self._files.pipe_file(f"{self._root}/{name}", data)
+
+    def upload(self, path: Path, name: str) -> None:
+        """Put a file of this machine there.
+
+        Raises:
+            StoreError: the store does not answer, or refuses.
+        """
+        with self._telling(f"cannot write {self.url}/{name}"):
+            self._make_folder(name)
+            self._files.put_file(str(path), f"{self._root}/{name}")
+
+    def download(self, name: str, path: Path) -> None:
+        """Fetch a file; it is there whole or not at all.
+
+        Raises:
+            StoreError: it is not there, the store does not answer, or refuses.
+            OSError: this machine's disk refuses.
+        """
+        with whole_file(path) as temporary, self._telling(f"cannot read {self.url}/{name}"):
+            self._files.get_file(f"{self._root}/{name}", str(temporary))
+
+    def _make_folder(self, name: str) -> None:
+        # A bucket has no folders, a disk does.
+        if "file" in self._files.protocol:
+            Path(self._root, name).parent.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def _telling(self, what: str) -> Generator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            gone = "there is no such bucket" if _no_bucket(error) else "it is not there"
+            raise StoreError(f"{what}: {gone}; restore it, or give another URL") from None
+        except PermissionError as error:
+            raise StoreError(
+                f"{what}: {_first_line(error)}; give rights to the keys in the environment"
+            ) from None
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _OF_THIS_DISK:
+                raise
+            raise StoreError(
+                f"{what}: {_first_line(error)}; run the same command again, it goes on"
+            ) from None
+
+
+def _no_bucket(error: FileNotFoundError) -> bool:
+    # S3's own words; a missing file is named by its path.
+    return "bucket does not exist" in str(error).lower()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

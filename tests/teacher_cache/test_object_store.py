@@ -1,0 +1,262 @@
+"""Caches in an object store: a real S3 server on this machine, well and ill."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from schemas.cache import open_cache
+from schemas.errors import ConfigError, LockedError, ManifestError, MismatchError, ShardError, StoreError
+from schemas.local_copy import local_copy
+from schemas.object_store import ObjectStore
+from teacher_cache.shards_cli import group
+from teacher_cache.upload import Upload, working_folder
+
+Prompts = Callable[..., Path]
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """An S3 server; gives its address."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def url(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """A folder in a bucket of the test's own."""
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anybody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "is-welcome")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("ARMADA_CACHE_DIR", str(tmp_path / "home"))
+    bucket = f"bucket-{abs(hash(request.node.name)) % 10**8}"
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/caches/one"
+
+
+def bucket_of(url: str) -> Any:
+    import boto3
+
+    return boto3.resource("s3").Bucket(url.split("/")[2])
+
+
+def stored(url: str) -> dict[str, bytes]:
+    """Every object below a URL, by name."""
+    prefix = "/".join(url.split("/")[3:]) + "/"
+    return {
+        one.key.removeprefix(prefix): one.get()["Body"].read()
+        for one in bucket_of(url).objects.filter(Prefix=prefix)
+    }
+
+
+def to_store(url: str) -> dict[str, Any]:
+    return {"out": working_folder(url), "upload_to": url}
+
+
+@pytest.fixture
+def whole(prompts: Prompts, run: Run, tmp_path: Path, shard_bytes: Any) -> dict[str, bytes]:
+    """Shards and statistics of the same cache, made on this machine."""
+    run(prompts(40), out=tmp_path / "whole")
+    return shard_bytes(tmp_path / "whole")
+
+
+def copied(url: str) -> dict[str, bytes]:
+    """Shards and statistics, read from the store."""
+    folder = local_copy(url, quiet=True)
+    open_cache(folder)
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.suffix in (".parquet", ".safetensors")
+    }
+
+
+def test_a_cache_goes_to_a_store_and_is_read_from_it(
+    prompts: Prompts, run: Run, url: str, whole: dict[str, bytes]
+) -> None:
+    summary = run(prompts(40), **to_store(url))
+    again = run(prompts(40), **to_store(url))
+
+    assert (summary["folder"], summary["asked"], again["asked"]) == (url, 40, 0)
+    assert {name: data for name, data in stored(url).items() if name in whole} == whole
+    assert set(stored(url)) == {*whole, "manifest.json", "config.json"}
+    assert copied(url) == whole
+
+
+def test_another_machine_goes_on_from_the_last_shard(
+    prompts: Prompts, run: Run, url: str, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, published = Upload.publish, 0
+
+    def cut(upload: Upload, manifest: Any) -> None:
+        nonlocal published
+        published += 1
+        publish(upload, manifest)
+        if len(manifest.files) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Upload, "publish", cut)
+        with pytest.raises(KeyboardInterrupt):
+            run(prompts(40), **to_store(url))
+    shutil.rmtree(working_folder(url))
+    summary = run(prompts(40), **to_store(url))
+
+    # Two shards of ten rows were there already.
+    assert summary["asked"] == 20
+    assert copied(url) == whole
+
+
+def test_a_bucket_that_vanishes_loses_nothing(
+    prompts: Prompts, run: Run, url: str, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+
+    publish = Upload.publish
+
+    def vanishing(upload: Upload, manifest: Any) -> None:
+        if len(manifest.files) == 2:
+            bucket_of(url).objects.all().delete()
+            bucket_of(url).delete()
+        publish(upload, manifest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Upload, "publish", vanishing)
+        with pytest.raises(
+            StoreError, match=r"cannot write s3://.*: there is no such bucket; restore it"
+        ) as raised:
+            run(prompts(40), **to_store(url))
+    assert "\n" not in str(raised.value)
+    boto3.client("s3").create_bucket(Bucket=url.split("/")[2])
+    summary = run(prompts(40), **to_store(url))
+
+    assert summary["asked"] <= 20
+    assert copied(url) == whole
+
+
+def test_a_store_that_refuses_does_so_before_anything_is_asked(
+    prompts: Prompts, run: Run, url: str, teachers: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError("Access Denied")
+
+    with pytest.raises(
+        StoreError, match=r"cannot read s3://no-such-bucket/x/manifest\.json: there is no such"
+    ):
+        run(prompts(20), **to_store("s3://no-such-bucket/x"))
+    monkeypatch.setattr("s3fs.S3FileSystem.put_file", refused)
+    with pytest.raises(StoreError, match="Access Denied; give rights to the keys"):
+        run(prompts(20), **to_store(url))
+    assert all(teacher.asked == [] for teacher in teachers)
+
+
+def test_a_store_that_does_not_answer(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "s3fs.S3FileSystem.cat_file", lambda *_: (_ for _ in ()).throw(ConnectionError("no route\nto host"))
+    )
+    with pytest.raises(StoreError, match=r"cannot read s3://.*: no route; run the same command again"):
+        local_copy(url)
+
+
+def test_two_that_write_do_not_overwrite_each_other(
+    prompts: Prompts, run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = Upload.publish
+
+    def raced(upload: Upload, manifest: Any) -> None:
+        if len(manifest.files) == 2:
+            ObjectStore(url).write("manifest.json", b"of somebody else")
+        publish(upload, manifest)
+
+    monkeypatch.setattr(Upload, "publish", raced)
+    with pytest.raises(LockedError, match="was written by somebody else since this run began"):
+        run(prompts(40), **to_store(url))
+    with pytest.raises(ManifestError, match=r"manifest\.json cannot be read"):
+        run(prompts(40), **to_store(url))
+
+
+def test_another_cache_there_is_not_overwritten(prompts: Prompts, run: Run, url: str) -> None:
+    run(prompts(20), **to_store(url))
+    before = stored(url)
+    shutil.rmtree(working_folder(url))
+    with pytest.raises(MismatchError, match="is another cache"):
+        run(prompts(40, name="others.jsonl"), **to_store(url))
+
+    assert stored(url) == before
+
+
+def test_a_copy_is_fetched_once_and_only_what_changed(
+    prompts: Prompts, run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(prompts(40), **to_store(url))
+    fetched: list[str] = []
+    download = ObjectStore.download
+
+    def counted(store: ObjectStore, name: str, path: Path) -> None:
+        fetched.append(name)
+        download(store, name, path)
+
+    monkeypatch.setattr(ObjectStore, "download", counted)
+    copy = local_copy(url, quiet=True)
+    assert len(fetched) == 6
+    local_copy(url, quiet=True)
+    assert len(fetched) == 6
+    (copy / "manifest.json").unlink()
+    (copy / "test-00000-of-00001.parquet").write_bytes(b"half")
+    local_copy(url, quiet=True)
+    assert fetched[6:] == ["test-00000-of-00001.parquet"]
+
+
+def test_an_altered_shard_is_refused(prompts: Prompts, run: Run, url: str) -> None:
+    run(prompts(20), **to_store(url))
+    ObjectStore(url).write("train-00000-of-00002.parquet", b"something else")
+
+    with pytest.raises(ShardError, match=r"train-00000-of-00002\.parquet was altered: its SHA-256 is"):
+        local_copy(url, quiet=True)
+    with pytest.raises(ManifestError, match=r"two: no manifest\.json, so no teacher cache"):
+        local_copy(url.replace("one", "two"))
+
+
+def test_commands_take_urls(prompts: Prompts, run: Run, url: str) -> None:
+    run(prompts(20), **to_store(url))
+    for name in ("inspect", "status", "verify"):
+        done = CliRunner().invoke(group, [name, url, "--json"])
+        assert done.exit_code == 0, done.output
+    assert json.loads(CliRunner().invoke(group, ["inspect", url, "--json"]).stdout)["rows"] == 20
+
+
+def test_a_folder_by_url_is_a_store_too(
+    prompts: Prompts, run: Run, tmp_path: Path, url: str, shard_bytes: Any
+) -> None:
+    place = f"file://{tmp_path}/shared/cache"
+    run(prompts(20), **to_store(place))
+
+    assert copied(place) == shard_bytes(tmp_path / "shared" / "cache")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://key:secret@bucket/x", r"s3://\.\.\./x: keys do not belong into a URL"),
+        ("zz://bucket/x", "Protocol not known: zz"),
+        ("gs://bucket/x", "gcsfs"),
+    ],
+)
+def test_urls_that_cannot_be(url: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as raised:
+        ObjectStore(url)
+    assert "secret" not in str(raised.value)
