@@ -186,7 +186,8 @@ def test_leaving_stops_a_text_that_is_being_written(
             left = time.monotonic()
         return time.monotonic() - left
 
-    assert asyncio.run(leave()) < 5
+    # To its end it would write for many minutes.
+    assert asyncio.run(leave()) < 60
 
 
 def test_equal_samples_are_refused(causal: Path) -> None:

@@ -19,7 +19,7 @@ def test_requests_keep_to_their_minute() -> None:
         return time.monotonic() - started
 
     # Fifty a second, of which five may go at once.
-    assert 0.45 < asyncio.run(take()) < 5
+    assert 0.45 < asyncio.run(take()) < 60
 
 
 def test_tokens_keep_to_their_minute_and_what_was_guessed_wrong_is_set_right() -> None:
@@ -46,7 +46,8 @@ def test_no_limit_is_no_wait() -> None:
             await pace.take(10**9)
         return time.monotonic() - started
 
-    assert asyncio.run(take()) < 2
+    # At any limit, ten billion tokens would be hours.
+    assert asyncio.run(take()) < 60
 
 
 def test_a_pause_holds_all_and_a_shorter_one_does_not_end_it() -> None:
@@ -58,7 +59,7 @@ def test_a_pause_holds_all_and_a_shorter_one_does_not_end_it() -> None:
         await asyncio.gather(gate.wait(), gate.wait())
         return time.monotonic() - started
 
-    assert 0.19 < asyncio.run(wait()) < 2
+    assert 0.19 < asyncio.run(wait()) < 60
 
 
 @pytest.mark.parametrize(
