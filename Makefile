@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 # Where torch alone is looked for, e.g. https://download.pytorch.org/whl/cpu; empty leaves it to pip's own settings.
 TORCH_INDEX ?=
-EXTRAS ?= speech,openai,diffusion,eval,ray,s3,dev
+EXTRAS ?= speech,openai,diffusion,eval,ray,s3,trackers,dev
 JOBS ?= 2
 
 VENV := .venv
