@@ -51,6 +51,14 @@ class Line:
     twin: dict[str, float] | None = None
     paired: Comparison | None = None
 
+    def parts(self, metric: str) -> list[tuple[str, float]]:
+        """The metric of each of the task's parts, by name."""
+        return [
+            (name.removeprefix(f"{metric}/"), value)
+            for name, value in self.metrics.items()
+            if name.startswith(f"{metric}/")
+        ]
+
 
 def find_results(folders: Iterable[Path]) -> dict[str, list[tuple[Path, RunResult]]]:
     """Every finished run below some folders, by task and cache, oldest name first.
@@ -156,6 +164,8 @@ def show(origin: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
             "" if line.seconds is None else f"{line.seconds:.0f}",
             "" if line.folder is None else str(line.folder),
         )
+        for part, value in line.parts(metric):
+            table.add_row(f"  {part}", f"{value:.3f}")
     width = None if sys.stdout.isatty() else 200
     Console(width=width).print(table)
     if base is not None and metric == "accuracy":

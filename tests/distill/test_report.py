@@ -59,6 +59,19 @@ def test_table_sets_every_run_beside_the_undistilled(
     assert "\x1b" not in printed
 
 
+def test_the_parts_of_a_task_stand_below_each_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = result(0.8, method="undistilled")
+    parts = {"accuracy/matched": 0.7, "macro_f1/matched": 0.6, "accuracy/mismatched": 0.9}
+    student = plain.metrics["student"] | parts
+    write_result(tmp_path, plain.model_copy(update={"metrics": plain.metrics | {"student": student}}))
+    report([tmp_path])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row for row in rows if row and "matched" in row[0]] == [
+        ["matched", "0.700"],
+        ["mismatched", "0.900"],
+    ]
+
+
 def test_runs_of_two_caches_stand_in_two_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain, other = result(0.8, method="undistilled"), result(0.9, method="armada")
     elsewhere = other.model_copy(update={"cache": other.cache.model_copy(update={"name": "speech"})})
