@@ -1,0 +1,153 @@
+"""docs/reproducing.md is true: its lines parse and name what exists, its counts are those of the plans."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from distill.analyses.__main__ import analyses
+from distill.cli import distill
+from distill.config import RunConfig, options_of, resolve
+from distill.pretrained import load_backbone
+from distill.studies import STUDIES
+from distill.studies.profiles import PAPER
+from distill.studies.study import Cell
+from distill.tables_cli import paper_tables
+from schemas.tasks import TASKS, find_task
+from teacher_cache.cli import command as cache_teacher
+from teacher_cache.config import CacheConfig
+from teacher_cache.shards_cli import group as teacher_shards
+from teacher_cache.teachers.diffusion.options import DiffusionOptions
+from teacher_cache.teachers.local.vision import VisionOptions
+from teacher_cache.teachers.speech.pair import SpeechPairOptions
+from teacher_cache.teachers.teacher import parse_options
+from teacher_cache.teachers.vllm_engine.options import VllmOptions
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reproducing.md").read_text(encoding="utf-8")
+(CONFIG,) = re.findall(r"^```toml paper.toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PROGRAMS = dict(re.findall(r"^```python (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+COMMANDS: dict[str, click.Command] = {
+    "cache-teacher": cache_teacher,
+    "teacher-shards": teacher_shards,
+    "distill": distill,
+    "paper-tables": paper_tables,
+    "python -m distill.analyses": analyses,
+}
+OF_BACKEND = {
+    "diffusers": DiffusionOptions,
+    "transformers": VisionOptions,
+    "speech": SpeechPairOptions,
+    "vllm": VllmOptions,
+}
+TRAININGS = dict(
+    re.findall(r"^\| `paper-tables --config paper.toml --(\w+ \d+)` \| (\d+) \|$", PAGE, re.MULTILINE)
+)
+WITHOUT_BLOCKS = re.sub(r"^```.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL)
+LINES = [
+    *re.findall(r"^    (\S.*?)(?:  +#.*)?$", WITHOUT_BLOCKS, re.MULTILINE),
+    *(f"paper-tables --config paper.toml --{which}" for which in TRAININGS),
+]
+OF_STAGE_ONE = [line for line in LINES if line.startswith("cache-teacher ")]
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """What click makes of a line, its required options and choices checked; nothing is run."""
+    name = next(name for name in COMMANDS if line.startswith(f"{name} "))
+    command, words = COMMANDS[name], shlex.split(line.removeprefix(name))
+    if isinstance(command, click.Group):
+        command, words = command.commands[words[0]], words[1:]
+    return command.make_context(name, words).params
+
+
+@pytest.fixture(autouse=True)
+def beside_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "paper.toml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_page_shows_every_command() -> None:
+    assert {name for name in COMMANDS if any(line.startswith(f"{name} ") for line in LINES)} == set(COMMANDS)
+    assert len(OF_STAGE_ONE) == 28
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_line_parses(line: str) -> None:
+    assert parsed(line)
+
+
+@pytest.mark.parametrize("line", OF_STAGE_ONE)
+def test_every_cache_is_of_a_task_and_a_teacher_with_such_options(line: str) -> None:
+    given = parsed(line)
+    config = CacheConfig(**{name: value for name, value in given.items() if name in CacheConfig.__slots__})
+    backend = config.model.partition(":")[0]
+
+    assert config.task in TASKS
+    assert find_task(config.task).source is not None
+    assert parse_options(OF_BACKEND[backend], backend, config.options)
+
+
+def test_every_cache_that_is_made_is_read_and_every_task_and_teacher_of_the_paper_has_one() -> None:
+    made = {str(parsed(line)["out"]): parsed(line)["task"] for line in OF_STAGE_ONE}
+    given = parsed("paper-tables --config paper.toml --all")
+
+    assert sorted(map(str, given["shards"])) == sorted(made)
+    assert {task.name for task in PAPER.tasks.values()} == set(made.values())
+    assert {entry.partition("=")[0] for entry in given["students"]} == set(PAPER.students)
+
+
+def test_single_runs_resolve() -> None:
+    runs = [resolved(parsed(line)) for line in LINES if line.startswith("distill ")]
+
+    assert len(runs) == 7
+    assert {run.task for run in runs} == {"glue/cola", "reasoning/commonsense"}
+    assert {run.distillation.schedule for run in runs if run.distillation} == {"alternating", "frozen"}
+
+
+def resolved(given: dict[str, Any]) -> RunConfig:
+    task = Path(given["shards"]).name.replace("-", "/", 1)
+    known = options_of(resolve({"task": task, "student": "s", "lora_rank": 8}, "image"))
+    options = {name: given[name] for name in given if name in known}
+    return resolve({**options, "task": task}, "image")
+
+
+def test_trainings_are_counted_right() -> None:
+    counts = {name: 3 * len({training(cell) for cell in study.cells}) for name, study in STUDIES.items()}
+    told = {which.replace(" ", ""): int(count) for which, count in TRAININGS.items()}
+
+    assert told == {STUDIES[name].file_name: count for name, count in counts.items()}
+    every = {training(cell) for study in STUDIES.values() for cell in study.cells}
+    assert f"All together are {3 * len(every):,} trainings" in PAGE
+
+
+def training(cell: Cell) -> tuple[Any, ...]:
+    """All that tells one training from another, but the seed."""
+    student, task = PAPER.students[cell.trained], PAPER.tasks[cell.key.task].name
+    modality = "audio" if cell.key.teacher == "text-to-audio" else "image"
+    given = {**student.options, **dict(cell.options), "task": task, "student": cell.trained}
+    return (cell.key.teacher, *sorted(options_of(resolve(given, modality)).items()))
+
+
+def write_tiny_bert(folder: Path) -> None:
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = {word: place for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film"])}
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1, "num_hidden_layers": 7}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
+    BertTokenizerFast(vocab=words).save_pretrained(folder)
+
+
+def test_the_programs_make_students_that_can_be_trained() -> None:
+    # A folder of that name stands before a hub's: the programs run as they are printed.
+    for hub_name in set(
+        re.findall(r'"((?:google-bert|microsoft|facebook)/[^"]+)"', "".join(PROGRAMS.values()))
+    ):
+        write_tiny_bert(Path(hub_name))
+    for name, program in PROGRAMS.items():
+        exec(compile(program, f"docs/reproducing.md {name}", "exec"), {})
+    student = load_backbone("models/bert-6l", find_task("glue/cola"))
+
+    assert student.config.num_hidden_layers == len(student.bert.encoder.layer) == 6
+    assert Path("models/opt-1.3b/tokenizer.json").is_file()
