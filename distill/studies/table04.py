@@ -21,9 +21,9 @@ TABLE04 = Study(
     claims=(
         "The printed averages recompute from the printed cells.",
         (
-            "The gain of 0.5 that the text gives is that of the cosine loss; better on five of eight tasks are "
-            "cosine and euclid. The text's one-sided t of 2.0, p 0.04, is that of the best of three losses: by "
-            "itself no loss is below 0.05."
+            "The gain of 0.5 that the text gives is that of the cosine loss; better on five of eight tasks "
+            "are cosine and euclid. The text's one-sided t of 2.0, p 0.04, is that of the best of three "
+            "losses: by itself no loss is below 0.05."
         ),
         "Under every loss below undistilled: WinoGrande and SingleEq.",
     ),
