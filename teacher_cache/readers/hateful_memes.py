@@ -3,6 +3,7 @@
 The test file of the first release has no labels.
 """
 
+import re
 from pathlib import Path
 
 from schemas.errors import SourceError
@@ -56,6 +57,6 @@ def _read(path: Path, file: SplitFile, task: TaskSpec, media: MediaReader) -> Re
 def _id(where: str, record: Record) -> str:
     # Some copies of the data write the number as a text, with zeros in front.
     identifier = record.get("id")
-    if isinstance(identifier, str | int) and not isinstance(identifier, bool) and str(identifier).isdigit():
+    if isinstance(identifier, str | int) and re.fullmatch(r"[0-9]{1,18}", str(identifier)):
         return f"meme-{int(identifier):05d}"
-    raise SourceError(f"{where}: its 'id' is {identifier!r}, a number is wanted; mend the line")
+    raise SourceError(f"{where}: its 'id' is {identifier!r:.40}, a number is wanted; mend the line")
