@@ -17,6 +17,7 @@ from torch import Tensor
 
 from distill.answer_stream import AnswerStream
 from distill.hardware import enough_memory
+from distill.pretrained import ends_of
 from distill.text_metrics import measure_texts
 from distill.writer import Writer
 from schemas.errors import StudentError
@@ -115,13 +116,6 @@ class Pen:
         ended = [one for *_, finished in everyone for one in finished]
         order = np.argsort(places)
         return Texts(places[order], [texts[place] for place in order], np.array(ended)[order])
-
-
-def ends_of(model: Any, tokenizer: Any) -> set[int]:
-    """Ids that end a text: those that the model names, and the tokenizer's."""
-    named = model.generation_config.eos_token_id
-    ends = set(named) if isinstance(named, list) else {named}
-    return {end for end in (*ends, tokenizer.eos_token_id) if end is not None}
 
 
 def _until(ids: Sequence[int], ends: Iterable[int]) -> list[int]:

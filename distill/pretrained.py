@@ -96,7 +96,9 @@ def padding_note(tokenizer: Any) -> str | None:
 
 
 def pad_alike(backbone: Any, tokenizer: Any) -> None:
-    """Have a model skip what its tokenizer pads with; its saved config.json says so to plain transformers.
+    """Have a model skip what its tokenizer pads with, and end a text where its tokenizer does.
+
+    Its saved config.json and generation_config.json say so to plain transformers.
 
     Raises:
         StudentError: the model has no such token, as where one was added to the tokenizer alone.
@@ -108,6 +110,17 @@ def pad_alike(backbone: Any, tokenizer: Any) -> None:
             f"the ids below {rows}; set pad_token in tokenizer_config.json to one of those"
         )
     backbone.config.pad_token_id = pad
+    writing = getattr(backbone, "generation_config", None)
+    if writing is not None:
+        ends = sorted(ends_of(backbone, tokenizer))
+        writing.pad_token_id, writing.eos_token_id = pad, ends[0] if len(ends) == 1 else ends or None
+
+
+def ends_of(model: Any, tokenizer: Any) -> set[int]:
+    """Ids that end a text: those that the model's generation config names, and the tokenizer's."""
+    named = model.generation_config.eos_token_id
+    ends = set(named) if isinstance(named, list) else {named}
+    return {end for end in (*ends, tokenizer.eos_token_id) if end is not None}
 
 
 @contextmanager

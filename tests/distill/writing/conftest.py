@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from distill.pretrained import load_tokenizer
 from distill.wording import Wording, answer_ids
@@ -33,13 +33,15 @@ TEMPLATE = (
 )
 
 
-def write_student(folder: Path, *, chat: bool = True, **settings: Any) -> Path:
-    """A Llama of two thin layers over single characters, its embeddings tied."""
+def write_student(
+    folder: Path, *, kind: str = "llama", chat: bool = True, pads: bool = True, **settings: Any
+) -> Path:
+    """A Llama, or another family, of two thin layers over single characters, its embeddings tied."""
     words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(LETTERS)}, unk_token="?"))
     words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words,
-        pad_token="<pad>",
+        **({"pad_token": "<pad>"} if pads else {}),
         eos_token="<end>",
         additional_special_tokens=["<user>", "<bot>"],
         chat_template=TEMPLATE if chat else None,
@@ -60,7 +62,7 @@ def write_student(folder: Path, *, chat: bool = True, **settings: Any) -> Path:
         **settings,
     }
     torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(**sizes)).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(folder)
     return folder
 
 
@@ -87,15 +89,16 @@ def scored(model: Any, tokenizer: Any, example: Example, codec: str, kept: int, 
     logits = model(torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1].double()
     logprobs_TV = logits.log_softmax(-1)
     top = logprobs_TV.topk(kept)
+    vocab_size = logprobs_TV.shape[1]
     entries = TopK(
         top.indices.int().numpy().reshape(-1),
         top.values.float().numpy().reshape(-1),
         np.full(len(ids), kept, np.uint32),
-        len(LETTERS),
+        vocab_size,
     )
     blobs = CODECS[codec].encode(entries)
     # Where every entry is kept there is no rest.
-    left_T = 1 - top.values.exp().sum(-1) if kept < len(LETTERS) else torch.zeros(len(ids))
+    left_T = 1 - top.values.exp().sum(-1) if kept < vocab_size else torch.zeros(len(ids))
     rest = left_T.log().float().numpy()
     random = np.random.default_rng(sum(example.id.encode()))
     return Answer(
@@ -132,7 +135,7 @@ def write_sums(
             modality="text",
             repr_dim=WIDTH,
             repr_dtype="float32",
-            vocab_size=len(LETTERS),
+            vocab_size=model.config.vocab_size,
             hashes={"tokenizer": tokenizer_digest(student)},
         ),
         request=Request(
