@@ -37,7 +37,7 @@ TASKS: dict[str, TaskSpec] = {
 
 
 def like(name: str) -> str:
-    """Names of the tasks that may have been meant by a name that is none: those that have it in them first."""
+    """Names of tasks that may have been meant by a name that is none: those that have it in them first."""
     near = [task for task in TASKS if name in task] or get_close_matches(name, TASKS, 5) or list(TASKS)
     return ", ".join(sorted(near))
 
