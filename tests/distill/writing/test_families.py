@@ -18,7 +18,7 @@ from schemas.cache import TeacherCache
 from schemas.result import RunResult
 
 # LLaMA as it is published: no padding token. OPT: embeddings of another width, and a config that pads with
-# another token than the tokenizer. Qwen: a chat template, and a vocabulary padded larger than the tokenizer's.
+# another token than the tokenizer. Qwen: a chat template, and a vocabulary that is padded larger.
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {"kind": "llama", "chat": False, "pads": False},
     "opt": {"kind": "opt", "chat": False, "ffn_dim": 32, "word_embed_proj_dim": 12},

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from teacher_cache.config import CacheConfig
 
 Ask = Callable[..., TeacherCache]
 NUM_DRAWS = 255
+LONG = "+0+0+0+0"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def ask(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Ask:
             "split": split,
             "fields": {"question": f"{number}+{number % 4}="},
             "label": str(number + number % 4),
-            "prompt": f"{number}+{number % 4}=",
+            "prompt": f"{number}+{number % 4}{LONG if number == 25 else ''}=",
         }
         for split, numbers in (("train", range(20)), ("validation", range(20, 26)))
         for number in numbers
@@ -199,3 +201,14 @@ def test_answers_of_another_cache_end_where_they_ended(ask: Ask, writer_folder: 
     for name, ids in zip(names, answers, strict=True):
         assert ids.tolist() == [*after[name]["token_ids"], *([] if name in cut else [tokenizer.eos_token_id])]
     fit(configured(writer_folder), scored, tmp_path, quiet=True)
+
+
+def test_a_prompt_that_is_too_long_is_counted_and_not_asked(
+    references: TeacherCache, writer_folder: Path, tmp_path: Path
+) -> None:
+    result = fit(configured(writer_folder, max_length=12), references, tmp_path, quiet=True)
+    said = "1 reported rows with a prompt of more than 12 tokens were left out; the longest has 15"
+    assert said in result.notes
+    assert result.num_rows["report"] == 5
+    names = pq.read_table(tmp_path / "predictions.parquet")["example_id"].to_pylist()
+    assert names == [f"validation-{number}" for number in range(20, 25)]
