@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from distill.answer_stream import AnswerStream
 from distill.config import RunConfig
-from distill.material import Material
+from distill.material import Material, divided, keep
 from distill.methods import METHODS, Answers
 from distill.order import Order
 from distill.processes import ALONE, Processes
@@ -82,19 +82,10 @@ def gather_answers(
     if not division.train_R.any():
         raise CacheError(_nothing_left(cache, train))
     reported = replace(prompts_of(report.stream, run), takers=processes)
-    held = division.select_R
+    learnt, select = divided(train.stream, reported, division, run.batch_size, processes)
     return Material(
-        train=replace(
-            _keep(train.stream, division.train_R, run.batch_size),
-            accumulate=run.accumulate,
-            workers=workers,
-            sharers=processes,
-        ),
-        select=(
-            reported
-            if held is None
-            else replace(_keep(train.stream, held, _GENERATION_BATCH), takers=processes)
-        ),
+        train=replace(learnt, accumulate=run.accumulate, workers=workers),
+        select=select,
         report=reported,
         reports_aligner=run.distillation is not None and bool(report.represented_R.all()),
         train_labels=np.array(train.stream.references, object)[division.train_R],
@@ -142,7 +133,7 @@ def prompts_of(stream: AnswerStream, run: RunConfig) -> AnswerStream:
             f"and a prompt of at most {run.max_length} tokens, the longest has "
             f"{int(lengths_R.max(initial=0))}; raise --max-length, or give another cache"
         )
-    return _keep(stream, rows_R, _GENERATION_BATCH)
+    return keep(stream, rows_R, _GENERATION_BATCH)
 
 
 def _source(
@@ -189,10 +180,6 @@ def _labelled(stream: AnswerStream) -> NDArray[np.bool_]:
 
 def _numpy(array: Any) -> NDArray[np.bool_]:
     return array.to_numpy(zero_copy_only=False)
-
-
-def _keep(stream: AnswerStream, rows_R: NDArray[np.bool_], batch_size: int) -> AnswerStream:
-    return replace(stream, order=replace(stream.order, kept_R=rows_R, batch_size=batch_size))
 
 
 def _nothing_left(cache: TeacherCache, train: _Source) -> str:

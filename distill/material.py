@@ -5,7 +5,7 @@ Letters: R rows of a split.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from distill.answer_stream import AnswerStream
 from distill.config import RunConfig
 from distill.order import Order
 from distill.processes import ALONE, Processes
-from distill.protocol import PROTOCOLS
+from distill.protocol import PROTOCOLS, Division
 from distill.representations import representations_of
 from distill.shards import Stream
 from distill.split import Split
@@ -25,6 +25,7 @@ from schemas.errors import CacheError
 from schemas.tasks import TaskSpec
 
 _EVALUATION_BATCH = 128
+AnyStream = TypeVar("AnyStream", Stream, AnswerStream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +84,11 @@ def gather(
     division = PROTOCOLS[run.protocol](train.stream.tokens.id_hashes, usable_R, run.seed, run.limit_train)
     if not division.train_R.any():
         raise CacheError(_nothing_left(run, cache, train))
-    reported = replace(_keep(report.stream, report.usable_R, _EVALUATION_BATCH), takers=processes)
-    held = division.select_R
+    reported = replace(keep(report.stream, report.usable_R, _EVALUATION_BATCH), takers=processes)
+    learnt, select = divided(train.stream, reported, division, run.batch_size, processes)
     return Material(
-        train=replace(
-            _keep(train.stream, division.train_R, run.batch_size), workers=workers, sharers=processes
-        ),
-        select=(
-            reported
-            if held is None
-            else replace(_keep(train.stream, held, _EVALUATION_BATCH), takers=processes)
-        ),
+        train=replace(learnt, workers=workers),
+        select=select,
         report=reported,
         reports_aligner=run.distillation is not None and bool(report.taught_R[report.usable_R].all()),
         train_labels=train.stream.labels[division.train_R],
@@ -108,7 +103,7 @@ def stream_of(split: Split, run: RunConfig, tokenizer: Any, device: torch.device
         CacheError: no row has a label.
     """
     source = _source(split, run, tokenizer, device)
-    return _keep(source.stream, source.usable_R, _EVALUATION_BATCH)
+    return keep(source.stream, source.usable_R, _EVALUATION_BATCH)
 
 
 def _source(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) -> _Source:
@@ -141,8 +136,27 @@ def _source(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) 
     return _Source(stream, usable_R, taught_R, int((~usable_R).sum()))
 
 
-def _keep(stream: Stream, rows_R: NDArray[np.bool_], batch_size: int) -> Stream:
+def keep(stream: AnyStream, rows_R: NDArray[np.bool_], batch_size: int) -> AnyStream:
+    """The stream of some rows alone."""
     return replace(stream, order=replace(stream.order, kept_R=rows_R, batch_size=batch_size))
+
+
+def divided(
+    train: AnyStream, reported: AnyStream, division: Division, batch_size: int, processes: Processes
+) -> tuple[AnyStream, AnyStream]:
+    """The streams to learn from and to choose the checkpoint by, as the processes share them.
+
+    Args:
+        train: of the training split.
+        reported: chooses where no rows are held out; its batches are as large as those that choose.
+        division: of the training split's rows.
+        batch_size: to learn from.
+        processes: of the run.
+    """
+    learnt = replace(keep(train, division.train_R, batch_size), sharers=processes)
+    if division.select_R is None:
+        return learnt, reported
+    return learnt, replace(keep(train, division.select_R, reported.order.batch_size), takers=processes)
 
 
 def _nothing_left(run: RunConfig, cache: TeacherCache, train: _Source) -> str:
