@@ -107,6 +107,9 @@ def respond(who: Respondent, rows: Rows, done: int) -> pa.Table:
     }
     if task.label_kind is LabelKind.SINGLE:
         answers["class"] = [task.classes[index] for index in predicted]
+    if task.label_kind is LabelKind.MULTI:
+        named = [[task.classes[index] for index in row.nonzero()[0]] for row in predicted]
+        answers["classes"] = pa.array(named, pa.list_(pa.string()))
     if chances is not None:
         answers["probabilities"] = list(chances)
     return pa.table(answers)

@@ -125,7 +125,7 @@ def _uni(path: Path, task: TaskSpec) -> Rows:
 
 
 def _vicuna(path: Path, task: TaskSpec) -> Rows:
-    """Questions beside a model's answers, which are the references: the set has no others."""
+    """Questions beside a model's answers, which are the references."""
     answers = sorted(path.parent.glob("answer_*.jsonl"))
     if len(answers) != 1:
         found = ", ".join(file.name for file in answers) or "none"
@@ -134,14 +134,21 @@ def _vicuna(path: Path, task: TaskSpec) -> Rows:
             f"{task.name}; keep one there"
         )
     texts = {
-        str(record.get("question_id")): text_of(f"{answers[0]}, {place}", record, "text")
+        str(record.get("question_id")): _said(f"{answers[0]}, {place}", record)
         for place, record in read_records(answers[0])
     }
     for place, record in read_records(path):
         key = str(record.get("question_id"))
         if key not in texts:
             raise SourceError(f"{path}, {place}: no answer to question {key} in {answers[0].name}; add one")
-        yield InstructionRow(path, place, text_of(f"{path}, {place}", record, "text"), "", texts[key])
+        yield InstructionRow(path, place, _said(f"{path}, {place}", record), "", texts[key])
+
+
+def _said(where: str, record: Record) -> str:
+    """What a question or an answer says: its text, or in later releases the first of its turns."""
+    if "choices" in record:
+        record = (_objects(where, record, "choices") or [{}])[0]
+    return _first_text(where, record, "turns" if "turns" in record else "text")
 
 
 def _sni(path: Path, task: TaskSpec) -> Rows:

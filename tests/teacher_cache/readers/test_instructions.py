@@ -121,6 +121,20 @@ def test_what_is_asked_is_the_instruction_with_its_input_below(sets: Path) -> No
     assert all(one.prompt == one.fields["instruction"] for one in plan.examples if not one.fields["input"])
 
 
+def test_vicuna_in_turns_as_later_releases_have_it(sets: Path) -> None:
+    lines(
+        sets / "vicuna/question.jsonl", [{"question_id": 1, "category": "generic", "turns": ["Why?", "And?"]}]
+    )
+    answer = {"question_id": 1, "model_id": "m", "choices": [{"index": 0, "turns": ["Because.", "So."]}]}
+    lines(sets / "vicuna/answer_model.jsonl", [answer])
+    examples = read_instructions(sets, TASKS["instructions/vicuna"]).examples
+
+    assert (examples[-1].fields["instruction"], examples[-1].label.target_text) == ("Why?", "Because.")
+    lines(sets / "vicuna/answer_model.jsonl", [{"question_id": 1, "choices": []}])
+    with pytest.raises(SourceError, match=r"answer_model.jsonl, line 1: no 'text' among no keys"):
+        read_instructions(sets, TASKS["instructions/vicuna"])
+
+
 def test_sets_that_were_made_plain_before_are_read_too(tmp_path: Path) -> None:
     row = {"instruction": "Do.", "input": "", "output": "Done.", "prompt": "whatever"}
     lines(tmp_path / "dolly/train.jsonl", [row] * 3)
