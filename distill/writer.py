@@ -124,12 +124,17 @@ def load_writer(student: str) -> Any:
 
 
 def tokenizer_file(student: str) -> Path:
-    """The file that a student's token ids have their meaning from; a hub's is in its local cache by now."""
+    """The file that a student's token ids have their meaning from; a hub's is in its local cache by now.
+
+    Raises:
+        StudentError: the hub's has none.
+    """
     if not is_hub_name(student):
         return Path(student)
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(student, TOKENIZER_NAME))
+    with plain_errors(student):
+        return Path(hf_hub_download(student, TOKENIZER_NAME))
 
 
 @torch.no_grad()

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from distill.vocabulary import check_vocabulary
-from schemas.errors import MismatchError
+from schemas.errors import MismatchError, StudentError
 from schemas.manifest import TeacherIdentity
 
 
@@ -50,3 +52,28 @@ def test_a_cache_that_names_no_tokenizer_says_who_can_name_it(backend: str, advi
     nameless = teacher(tokenizer=None).model_copy(update={"backend": backend})
     with pytest.raises(MismatchError, match=advice):
         check_vocabulary(nameless, "tiny", "abc", 100, num_tokens=97)
+
+
+def test_the_tokenizer_of_a_hub_student_is_that_of_its_local_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tokenizer.json` is read where the hub's library put it with the weights; nothing is fetched."""
+    from huggingface_hub import constants
+
+    from distill.writer import tokenizer_file
+    from schemas.tokenizer import tokenizer_digest
+
+    repository = tmp_path / "models--someone--tiny"
+    snapshot = repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(snapshot.name)
+    (snapshot / "tokenizer.json").write_text('{"model": {"type": "BPE", "merges": ["a b"]}}')
+    other = tmp_path / "tokenizer.json"
+    other.write_text('{"version": "1.0", "model": {"type": "BPE", "merges": [["a", "b"]]}}')
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+
+    assert tokenizer_digest(tokenizer_file("someone/tiny")) == tokenizer_digest(other)
+    with pytest.raises(StudentError, match=r"--student someone/else: cannot be loaded \(") as refusal:
+        tokenizer_file("someone/else")
+    assert "\n" not in str(refusal.value)
