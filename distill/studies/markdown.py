@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from distill.studies.sheet import Gain, Line, Sheet
 
@@ -11,6 +11,12 @@ CSV_COLUMNS = (
     *("study", "profile", "model", "teacher", "variant", "task", "stand_in", "metric"),
     *("paper", "paper_std", "ours", "ours_sd", "seeds", "difference", "paper_gain", "gain", "gain_low"),
     *("gain_high", "gain_p", "verdict", "reason", "by_seed"),
+)
+
+
+COLUMNS = (
+    *("model", "teacher", "variant", "task", "metric", "paper", "ours", "difference", "paper's gain"),
+    "our gain",
 )
 
 
@@ -64,6 +70,34 @@ def title_of(sheet: Sheet) -> str:
     return f"{kind.capitalize()} {name.removeprefix(kind)}: {sheet.study.title}"
 
 
+def index_as_markdown(sheets: Sequence[Sheet], not_made: Mapping[str, str], failed: Mapping[str, str]) -> str:
+    """The page that leads to all others.
+
+    Args:
+        sheets: of the studies; at least one.
+        not_made: what no program makes, and why.
+        failed: why runs failed, by folder.
+    """
+    rows = [
+        (f"[{title_of(one).partition(':')[0]}]({one.study.file_name}.md)", one.study.title,
+         f"{one.num_run} of {len(one.lines)}")
+        for one in sheets
+    ]  # fmt: skip
+    first = sheets[0]
+    parts = [
+        "# The paper's tables and figures\n",
+        f"Made by `{first.command}`, profile `{first.profile.name}`; `index.html` has it sortable.\n",
+        "\n".join(f"- {line}" for line in first.profile.remarks) + "\n",
+        table(("table or figure", "what it shows", "numbers of ours"), rows),
+        "Not made:\n",
+        "\n".join(f"- {name}: {reason}" for name, reason in not_made.items()) + "\n",
+    ]
+    if failed:
+        lines = "\n".join(f"- `{folder}`: {reason}" for folder, reason in failed.items())
+        parts.append(f"Failed runs:\n\n{lines}\n")
+    return "\n".join(parts)
+
+
 def _remarks(sheet: Sheet) -> Iterable[str]:
     yield f"Profile `{sheet.profile.name}`.\n"
     yield (
@@ -100,21 +134,8 @@ def _findings(sheet: Sheet) -> Iterable[str]:
 
 def _numbers(sheet: Sheet) -> Iterable[str]:
     yield "## All numbers\n"
-    yield table(
-        (
-            "model",
-            "teacher",
-            "variant",
-            "task",
-            "metric",
-            "paper",
-            "ours",
-            "difference",
-            "paper gain",
-            "our gain",
-        ),
-        [cells_of(line) for line in sheet.lines],
-    )
+    yield "Ours: mean ± deviation (seeds). Gains with their 95 % interval over seeds.\n"
+    yield table(COLUMNS, [cells_of(line) for line in sheet.lines])
 
 
 def cells_of(line: Line) -> tuple[str, ...]:

@@ -149,8 +149,8 @@ class Planner:
         assert student.path is not None, "refused before"
         options = dict(cell.options)
         given: dict[str, Any] = {
-            **student.options,
             **self.profile.options.get(task.name, {}),
+            **student.options,
             **options,
             "task": task.name,
             "student": student.path,

@@ -202,11 +202,17 @@ _IN_PLACE = Teacher(
     is_own=False,
 )
 
+# So few steps need a rate that rises first and falls to the end.
+_FEW_ROWS = {"limit_train": 320, "batch_size": 8, "lr_schedule": "linear", "warmup": 0.1}
+
+# Half of a model has to learn anew what the other half knew: as many rows as there are, twice as often.
+_SHALLOW: dict[str, Any] = {"lr": 2e-4, "epochs": 4, "batch_size": 16, "limit_train": 500}
+
 MINI = Profile(
     name="mini",
     students={
-        "bert-base": Student(path="data/models/minilm", is_own=False),
-        "bert-6l": Student(path="data/models/minilm-3l", options={"lr": 5e-4, "epochs": 3}, is_own=False),
+        "bert-base": Student(path="data/models/minilm", options={"lr": 2e-4}, is_own=False),
+        "bert-6l": Student(path="data/models/minilm-3l", options=_SHALLOW, is_own=False),
         "llama-7b": Student(
             path="data/models/smollm2-135m-instruct", options={**_LORA, "epochs": 1}, is_own=False
         ),
@@ -224,9 +230,10 @@ MINI = Profile(
     },
     teachers={"stable-diffusion-v1-4": _IN_PLACE, "text-to-audio": _IN_PLACE},
     options={
-        "movie-sentiment": {"limit_train": 400},
-        "movie-rating": {"limit_train": 400},
-        "product-reviews": {"limit_train": 400},
+        "movie-sentiment": _FEW_ROWS,
+        "movie-rating": _FEW_ROWS,
+        "product-reviews": _FEW_ROWS,
+        "chain-sum": {"limit_train": 128, "batch_size": 8, "max_new_tokens": 12},
     },
     remarks=(
         (
@@ -248,8 +255,10 @@ MINI = Profile(
             "for COPA, sums for MultiArith and Dolly; within one table no task stands twice."
         ),
         (
-            "Caches of 800 rows (sums: 300), 400 rows trained on, 2 or 3 epochs (adapters: 1), 145 to 160 "
-            "rows reported: one row is 0.6 to 0.7 points of accuracy."
+            "Caches of 800 rows (sums: 300). MiniLM sees 320 of them twice in batches of 8, its first three "
+            "layers 500 four times in batches of 16, SmolLM2 128 sums once; the rate of the first two rises "
+            "over a tenth of the steps and then falls, unlike the paper's. 145 to 163 rows are reported "
+            "(sums: 60), so one row is 0.6 to 0.7 points (sums: 1.7). Three seeds."
         ),
     ),
 )

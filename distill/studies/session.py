@@ -88,7 +88,8 @@ class Session:
             )
             sheets.append(sheet)
         if self.everything:
-            write_index(sheets, outcome, self.out)
+            failed = {str(folder): reason for folder, reason in outcome.failed.items()}
+            write_index(sheets, NOT_MADE, failed, self.out)
             say(f"{self.out / 'index.html'}: {len(sheets)} tables and figures", quiet=quiet)
         return sheets
 

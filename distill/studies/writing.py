@@ -1,12 +1,13 @@
 """The files of a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from distill.studies.markdown import as_csv, as_markdown
-from distill.studies.running import Outcome
+from distill.studies.markdown import as_csv, as_markdown, index_as_markdown
+from distill.studies.page import as_index, as_page
+from distill.studies.plots import draw
 from distill.studies.sheet import Sheet
-from schemas.files import write_text
+from schemas.files import write_bytes, write_text
 
 
 def write_sheet(sheet: Sheet, out: Path) -> None:
@@ -17,10 +18,26 @@ def write_sheet(sheet: Sheet, out: Path) -> None:
         out: folder, made if missing.
     """
     out.mkdir(parents=True, exist_ok=True)
-    name = sheet.study.file_name
+    name, picture = sheet.study.file_name, draw(sheet)
     write_text(out / f"{name}.csv", as_csv(sheet))
-    write_text(out / f"{name}.md", as_markdown(sheet, None))
+    write_text(out / f"{name}.md", as_markdown(sheet, f"{name}.png" if picture else None))
+    write_text(out / f"{name}.html", as_page(sheet, picture))
+    if picture:
+        write_bytes(out / f"{name}.png", picture)
+    else:
+        (out / f"{name}.png").unlink(missing_ok=True)
 
 
-def write_index(sheets: Sequence[Sheet], outcome: Outcome, out: Path) -> None:
-    """Write the page that leads to all others."""
+def write_index(
+    sheets: Sequence[Sheet], not_made: Mapping[str, str], failed: Mapping[str, str], out: Path
+) -> None:
+    """Write the pages that lead to all others.
+
+    Args:
+        sheets: of the studies.
+        not_made: what no program makes, and why.
+        failed: why runs failed, by name.
+        out: folder.
+    """
+    write_text(out / "index.html", as_index(sheets, not_made, failed))
+    write_text(out / "index.md", index_as_markdown(sheets, not_made, failed))
