@@ -6,8 +6,10 @@ from decimal import ROUND_HALF_EVEN, Decimal
 # A minus after a digit or a bracket takes away, it does not belong to the number.
 _NUMBER = re.compile(r"((?<![0-9)])[-−+])?([0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(\.[0-9]+)?")
 _PHRASE = re.compile(r"\banswer(?:\s+is\b|\s*:)", re.IGNORECASE)
-_CHOICE = re.compile(r"\b(?:(answer|ending|option|solution) ?([1-9])|(true|false))\b", re.IGNORECASE)
-_NUMBERED = re.compile(r"\b(answer|ending|option|solution) ?([1-9])\b", re.IGNORECASE)
+_CHOICE = re.compile(
+    r"\b(?:(answer|ending|option|solution) ?([1-9])|(true|false))\b", re.IGNORECASE | re.ASCII
+)
+_NUMBERED = re.compile(r"\b(answer|ending|option|solution) ?([1-9])\b", re.IGNORECASE | re.ASCII)
 # Marks and words that may stand before a letter: `**(C)`, `option C`, `$\boxed{C}`.
 _MARKS = r"(?:[\s:*$(\[{]|\\boxed|\\text|option\b|choice\b|Option\b|Choice\b)*"
 _LETTER = re.compile(rf"{_MARKS}([A-E])(?![A-Za-z0-9'])")
