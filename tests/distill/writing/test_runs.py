@@ -170,17 +170,18 @@ def test_recomputed_layers_change_no_bit_and_bfloat16_little(
         assert half["student/task"] != whole["student/task"]
 
 
-@pytest.mark.parametrize("method", ["kd", "armada+kd"])
+@pytest.mark.parametrize(("method", "accumulate"), [("kd", 2), ("armada+kd", 1)])
 def test_stopped_and_resumed_is_uninterrupted(
     configure: Configure,
     sums_cache: TeacherCache,
     tmp_path: Path,
     method: str,
+    accumulate: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from distill.keeping import Keeper
 
-    run = configure(method=method)
+    run = configure(method=method, accumulate=accumulate)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
