@@ -89,7 +89,8 @@ class Pen:
             eos_token_id=sorted(ends) or None,
             pad_token_id=self.tokenizer.pad_token_id,
         )
-        written_BT = model.generate(**tokens, generation_config=how)[
+        # Weights are whole here, so no process waits for another's texts.
+        written_BT = model.generate(**tokens, generation_config=how, synced_gpus=False)[
             :, tokens["input_ids"].shape[1] :
         ].tolist()
         texts = [self.tokenizer.decode(_until(ids, ends), skip_special_tokens=True) for ids in written_BT]
