@@ -225,7 +225,7 @@ def _notes_of_answers(train: _Source) -> Iterator[str]:
     firsts_S, rows_R = train.stream.sequences.firsts_S, train.stream.sequences.rows_R
     answered_S = np.logical_or.reduceat(train.answered_R, firsts_S)
     if unanswered := int((train.labelled_R[firsts_S] & ~answered_S).sum()):
-        yield f"{unanswered} training rows without an answer of the teacher were left out"
+        yield f"{unanswered} training rows without an answer of the teacher that can be learnt were left out"
     if blank := int((train.labelled_R & ~train.answered_R & answered_S[rows_R]).sum()):
         yield f"{blank} empty texts beside others on their training rows were left out"
     if train.has_several:

@@ -262,7 +262,7 @@ def test_each_text_of_the_teacher_is_an_example(sampled_texts: TeacherCache, wri
     assert all(sorted(texts) == ["1<end>", "22", "3<end>"] for row, texts in learnt.items() if row != 7)
     assert material.num_rows["train"] == 37 * 3 + 2
     assert set(material.notes) == {
-        "2 training rows without an answer of the teacher were left out",
+        "2 training rows without an answer of the teacher that can be learnt were left out",
         "1 empty texts beside others on their training rows were left out",
         "each of 113 texts of the teacher, on 38 training rows, is an example",
     }
