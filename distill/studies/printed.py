@@ -24,8 +24,14 @@ def printed_table(name: str) -> dict[Key, Printed]:
 
 
 def printed_of(study: Study) -> dict[Key, Printed]:
-    """The numbers that stand beside a study's own."""
-    return {key: value for name in study.prints for key, value in printed_table(name).items()}
+    """The numbers beside a study's own: all of its table, and what other tables have of its cells."""
+    own = {cell.key for cell in study.cells}
+    return {
+        key: value
+        for name in study.prints
+        for key, value in printed_table(name).items()
+        if name == study.name or key in own
+    }
 
 
 def as_values(printed: dict[Key, Printed]) -> dict[Key, dict[int, float]]:

@@ -116,8 +116,8 @@ def against_baseline(
     return ask
 
 
-def against_full(suffix: str, *, whole: str = "") -> Question:
-    """Is what was taken away missed: is the variant with a suffix better than the one without?
+def whole_against(suffix: str, *, whole: str = "") -> Question:
+    """Is what was taken away missed: is the variant without a suffix better than the one with it?
 
     Args:
         suffix: of the variants, such as `/shuffled-teacher`.
@@ -129,9 +129,9 @@ def against_full(suffix: str, *, whole: str = "") -> Question:
         for key in values:
             other = replace(key, variant=whole or key.variant.removesuffix(suffix))
             if key.variant.endswith(suffix) and other != key and other in values:
-                gains = found.setdefault(key.variant, [])
-                gains.extend(gain for _, _, gain in _differences(values, key, other))
-        return _answers(found, f"against {whole or 'the same without it'}")
+                gains = found.setdefault(other.variant, [])
+                gains.extend(gain for _, _, gain in _differences(values, other, key))
+        return _answers(found, f"against the same with {suffix.removeprefix('/')}")
 
     return ask
 

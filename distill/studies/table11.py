@@ -1,7 +1,7 @@
 """Table 11: a deeper aligner without projection and auxiliary head, of at least as many parameters."""
 
 from distill.studies.grids import SMALL_TASKS, STABLE_DIFFUSION, aligner, losses, undistilled
-from distill.studies.questions import against_baseline, against_full
+from distill.studies.questions import against_baseline, whole_against
 from distill.studies.study import LOSSES, Study
 
 _MODELS, _WAY = ("bert-base",), "capacity-matched"
@@ -16,7 +16,7 @@ TABLE11 = Study(
         *losses(_MODELS, STABLE_DIFFUSION, SMALL_TASKS),
     ),
     prints=("table11", "table02"),
-    questions=(against_full(f"/{_WAY}"), against_baseline([f"{loss}/{_WAY}" for loss in LOSSES])),
+    questions=(whole_against(f"/{_WAY}"), against_baseline([f"{loss}/{_WAY}" for loss in LOSSES])),
     claims=(
         "The text gives 2.8 less than the full aligner on average, p below 0.05.",
         "The aligner's COPA is printed as 54/0 and taken as 54.0.",

@@ -1,7 +1,7 @@
 """Table 17: the teacher's representations shuffled across examples."""
 
 from distill.studies.grids import SMALL_TASKS, STABLE_DIFFUSION, aligner, losses, undistilled
-from distill.studies.questions import against_baseline, against_full
+from distill.studies.questions import against_baseline, whole_against
 from distill.studies.study import LOSSES, Study
 
 _MODELS, _WAY = ("bert-base",), "shuffled-teacher"
@@ -18,8 +18,8 @@ TABLE17 = Study(
     ),
     prints=("table17", "table02", "table06"),
     questions=(
-        against_full(f"/{_WAY}"),
-        against_full(_WAY, whole="output-head"),
+        whole_against(f"/{_WAY}"),
+        whole_against(_WAY, whole="output-head"),
         against_baseline([f"{loss}/{_WAY}" for loss in LOSSES]),
     ),
     claims=(
