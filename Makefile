@@ -13,6 +13,10 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_READY := $(VLLM_VENV)/.ready
+# What benchmarks compare with: constraints.txt holds in it too, so both sides stand on the same torch.
+PEERS := trl==1.16.0
+PEERS_VENV := .venv-peers
+PEERS_BIN := $(PEERS_VENV)/bin
 
 # What fits on two cores in about an hour; docs/tables.md says what stands for what.
 MINI_TASKS := movie-sentiment movie-rating product-reviews chain-sum
@@ -25,7 +29,7 @@ SHARDS := data/shards/$(TASK)/speech-hibari-whisper-tiny.en
 RESULTS := data/results/$(TASK)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv data demo tables-mini test vllm-env test-vllm check bench clean
+.PHONY: help venv data demo tables-mini test vllm-env test-vllm peers-env check bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +79,11 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt
 test-vllm: data $(VLLM_READY) ## run the tests that need vLLM, in .venv-vllm
 	@VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM_BIN)/python -m pytest -m vllm -n $(JOBS) --dist loadfile
 
+peers-env: data ## make .venv-peers, where `make bench ONLY=peers` finds TRL (2 GB)
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(PEERS_BIN)/python -m pip install -c constraints.txt -e . $(PEERS)
+
 check: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -84,6 +93,6 @@ check: $(READY) ## formatting, lint, types, import rules
 bench: data ## measure the claims of docs/benchmarks.md (ONLY="NAME ..." for some)
 	$(BIN)/python -m benchmarks $(ONLY)
 
-clean: ## remove both environments and the tools' caches; what was fetched, cached or trained stays
-	rm -rf $(VENV) $(VLLM_VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove the environments and the tools' caches; what was fetched, cached or trained stays
+	rm -rf $(VENV) $(VLLM_VENV) $(PEERS_VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find schemas teacher_cache distill benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

@@ -17,11 +17,14 @@ NAMES = (
     "distillation",
     "kills",
     "orthogonal",
+    "padding",
+    "peers",
     "reading",
     "service",
     "serving",
     "token_loss",
     "training",
+    "whole_runs",
 )
 
 
