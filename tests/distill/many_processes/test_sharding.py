@@ -30,12 +30,15 @@ def test_an_adapter_in_a_sharded_student_does(
 ) -> None:
     student = make_causal(tmp_path / "llama", "llama", tie_word_embeddings=True)
     options = (*SMALL, "--method", "undistilled", "--lora-rank", "2", "--lora-dropout", "0")
-    runs = [
-        start_group(tmp_path / str(count), cache, student, *options, *sharded, count=count)
-        for count, sharded in ((0, ()), (2, ("--sharding", "full")))
-    ]
-    assert [run.statuses for run in runs] == [[0], [0, 0]], [run.lines for run in runs]
-    equal(*runs)
+    alone = start_group(tmp_path / "alone", cache, student, *options, count=0)
+    assert alone.statuses == [0], alone.lines
+    # One process has all the parts, as on a single device.
+    for count in (2, 1):
+        sharded = start_group(
+            tmp_path / str(count), cache, student, *options, "--sharding", "full", count=count
+        )
+        assert sharded.statuses == [0] * count, sharded.lines
+        equal(alone, sharded)
 
 
 def test_a_run_goes_on_with_another_number_of_processes(

@@ -20,7 +20,16 @@ SMALL = (
 )
 HOW = {
     "armada+kd": ("--method", "armada+kd", "--manifold", "elementwise", "--hidden-dim", "16"),
+    "seqkd, sharded": ("--method", "seqkd"),
     "kd, adapted": ("--method", "kd", "--lora-rank", "2", "--lora-dropout", "0", "--accumulate", "2"),
+}
+
+
+# How each is begun: in one process, then in so many, with these options more.
+AS = {
+    "armada+kd": (2,),
+    "seqkd, sharded": (2, "--sharding", "full"),
+    "kd, adapted": (2,),
 }
 
 
@@ -29,6 +38,8 @@ def test_of_texts(
     start_group: Start, sums_cache: TeacherCache, writer_folder: Path, tmp_path: Path, name: str
 ) -> None:
     where, options = (sums_cache, writer_folder), (*SMALL, *HOW[name])
-    runs = [start_group(tmp_path / str(count), *where, *options, count=count) for count in (0, 2)]
-    assert [run.statuses for run in runs] == [[0], [0, 0]], [run.lines for run in runs]
-    equal(*runs)
+    count, *more = AS[name]
+    alone = start_group(tmp_path / "alone", *where, *options, count=0)
+    many = start_group(tmp_path / "many", *where, *options, *more, count=count)
+    assert (alone.statuses, many.statuses) == ([0], [0] * count), (alone.lines, many.lines)
+    equal(alone, many)
