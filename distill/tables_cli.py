@@ -19,9 +19,7 @@ _PATH = click.Path(path_type=Path)
         "show_default": True,
     }
 )
-@click.option(
-    "--shards", type=_PATH, multiple=True, help="Folder of a teacher cache; may stand several times."
-)
+@click.option("--shards", multiple=True, help="Folder or URL of a teacher cache; may stand several times.")
 @click.option(
     "--table", "tables", type=int, multiple=True, help="Number of a table; may stand several times."
 )

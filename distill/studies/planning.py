@@ -14,6 +14,7 @@ from distill.studies.study import Cell, Key, Study
 from distill.weights import digest_of_student
 from schemas.cache import TeacherCache, open_cache
 from schemas.errors import ArmadaError, CacheError, ConfigError
+from schemas.local_copy import local_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +178,22 @@ class _NotRunError(Exception):
 _digest_of_student = cache(digest_of_student)
 
 
-def open_caches(folders: Iterable[Path]) -> list[TeacherCache]:
+def open_caches(places: Iterable[str]) -> list[TeacherCache]:
     """Open caches without reading them whole; a run reads and checks its own.
+
+    Args:
+        places: folders, or URLs that are copied to this machine first.
 
     Raises:
         CacheError: one cannot be used, or two are the same.
     """
     found: dict[str, TeacherCache] = {}
-    for folder in folders:
-        one = open_cache(folder, verify=False)
+    for place in places:
+        if not place:
+            raise ConfigError("--shards is empty; give the folder of a teacher cache")
+        one = open_cache(local_copy(place), verify=False)
         if other := found.get(one.manifest.digest):
-            raise CacheError(f"--shards {folder} is the cache of {other.folder} again; give each once")
+            raise CacheError(f"--shards {place} is the cache of {other.folder} again; give each once")
         found[one.manifest.digest] = one
     return list(found.values())
 

@@ -97,7 +97,7 @@ class Session:
 def prepare(
     *,
     command: str,
-    shards: Sequence[Path],
+    shards: Sequence[str],
     tables: Sequence[int],
     figures: Sequence[int],
     everything: bool,
