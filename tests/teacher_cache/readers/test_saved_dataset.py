@@ -71,6 +71,20 @@ def test_each_split_has_its_rows(save: Save) -> None:
     assert one == "train"  # the library forgets the split's name when it saves
 
 
+def test_two_splits_that_are_parts_of_a_task_are_both_read(save: Save) -> None:
+    folder = save(
+        {"premise": ["A."], "hypothesis": ["B."], "label": [0]}, "validation_matched", "validation_mismatched"
+    )
+    examples = read_saved_dataset(folder, TASKS["glue/mnli"]).examples
+
+    assert [(one.id, one.split) for one in examples] == [
+        ("matched/validation-000001", "validation"),
+        ("mismatched/validation-000001", "validation"),
+    ]
+    with pytest.raises(SourceError, match=r"validation_matched and validation_mismatched would both be"):
+        read_saved_dataset(folder, TASKS["superglue/cb"])
+
+
 def test_a_part_of_a_split_knows_whose_it_is(save: Save, tmp_path: Path) -> None:
     folder = save({"text": TEXTS})
     state = json.loads((folder / "state.json").read_text())
