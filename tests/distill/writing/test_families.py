@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from distill.again import write_merged
+from distill.answer_material import gather_answers
 from distill.answer_stream import left_padded
 from distill.config import RunConfig, resolve
+from distill.pretrained import load_tokenizer
 from distill.trainer import fit
 from distill.wording import Wording
 from schemas.cache import TeacherCache
 from schemas.result import RunResult
+from schemas.tasks import find_task
 
 # LLaMA as it is published: no padding token. OPT: embeddings of another width, and a config that pads with
 # another token than the tokenizer. Qwen: a chat template, and a vocabulary that is padded larger.
@@ -108,8 +111,13 @@ def test_the_card_loads_it_and_it_writes_what_was_reported(made: Made, own_cache
         assert f"{own_cache.manifest.teacher.backend}:{own_cache.manifest.teacher.name}" in card
 
 
-def test_a_student_that_pads_with_its_end_says_so(made: Made, family: str) -> None:
-    says = [note for note in made[2].notes if note.startswith("the student pads with its end-of-text token")]
+def test_a_student_that_pads_with_its_end_says_so_and_learns_to_end(
+    made: Made, own_cache: TeacherCache, family: str
+) -> None:
+    run, _, result = made
+    says = [note for note in result.notes if note.startswith("the student pads with its end-of-text token")]
     assert bool(says) is (family == "llama")
-    ended = pq.read_table(made[1] / "predictions.parquet")["finished"].to_pylist()
-    assert family != "llama" or any(ended)
+    tokenizer, task, cpu = load_tokenizer(run.student), find_task("chain-sum"), torch.device("cpu")
+    for batch in gather_answers(run, own_cache, task, tokenizer, cpu).train.batches(0, 1):
+        ends = batch.tokens["targets_N"] == tokenizer.eos_token_id
+        assert int(ends.sum()) == len(batch.rows_B)
