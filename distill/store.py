@@ -61,11 +61,16 @@ def finished(folder: Path, digest: str) -> RunResult | None:
     if any((folder / name).exists() for name in _STARTED):
         first = _first_line(folder / CONFIG_NAME)
         _refuse_another(folder, first.rpartition(" ")[2], digest)
-    elif foreign := sorted({entry.name for entry in folder.iterdir()} - {LOCK_NAME, CONFIG_NAME}):
+    elif foreign := sorted(entry.name for entry in folder.iterdir() if not _may_stand_first(entry.name)):
         raise ResultError(
             f"--out {folder} holds {foreign[0]}, which is no run of distill; give an empty folder"
         )
     return None
+
+
+def _may_stand_first(name: str) -> bool:
+    """Whether a run that has not begun leaves such a file: its settings, its lock, a file half written."""
+    return name == CONFIG_NAME or name.startswith(".")
 
 
 def lost(folder: Path) -> list[str]:

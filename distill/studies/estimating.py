@@ -115,9 +115,9 @@ def _estimate(run: Run, finished: Sequence[RunResult]) -> Estimate:
     own = [one for one in finished if one.config["student"] == name_of_student(run.config.student)]
     alike = [one for one in own if one.config["method"] == run.config.method]
     same_task = [one for one in alike if one.config["task"] == run.config.task]
-    if measured := same_task or alike:
+    if measured := same_task or alike or own:
         seconds = median(one.seconds["total"] / _rows_seen(one) for one in measured) * _rows_to_see(run)
-        where = "" if same_task else " on other tasks"
+        where = "" if same_task else " on other tasks" if alike else " by another method"
         devices = ", ".join(sorted({one.device for one in measured}))
         source = f"measured: {len(measured)} finished runs of the same student{where}, by rows, on {devices}"
         peak = max(one.peak_memory_bytes.get("device", one.peak_memory_bytes["process"]) for one in measured)
