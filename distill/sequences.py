@@ -22,7 +22,7 @@ from schemas.cache import TeacherCache
 from schemas.files import cache_folder, whole_file
 from schemas.manifest import digest_of
 
-_LAYOUT = 2
+_LAYOUT = 3
 _LISTS = ("prompt_ids", "answer_ids")
 _SCHEMA = pa.schema(
     [

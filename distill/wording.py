@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.errors import StudentError
+from schemas.example import Message, turns_of
 from schemas.manifest import CacheManifest
 
 
@@ -26,25 +27,36 @@ class Wording:
     system: str | None = None
 
     def prompts(self, tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
-        """Tokens of some prompts.
+        """Tokens of some prompts, each one text of a user or a conversation; none where it cannot be put.
 
         Raises:
-            StudentError: the chat template refuses one.
+            StudentError: the chat template refuses one, or there is none and one is a conversation.
         """
-        texts = [
-            self._rendered(tokenizer, prompt) if self.chat else self._plain(prompt) for prompt in prompts
-        ]
-        return _ids(tokenizer, texts, special=not self.chat, plain=not self.chat)
+        if self.chat:
+            texts = [self._rendered(tokenizer, prompt) for prompt in prompts]
+            return _ids(tokenizer, texts, special=False, plain=False)
+        said = [self._plain(tokenizer, prompt) for prompt in prompts]
+        found = iter(_ids(tokenizer, [text for text in said if text is not None], special=True, plain=True))
+        return [[] if text is None else next(found) for text in said]
 
-    def _plain(self, prompt: str) -> str:
-        return prompt if self.system is None else f"{self.system}\n\n{prompt}"
+    def _plain(self, tokenizer: Any, prompt: str) -> str | None:
+        """A prompt as it is; None for a conversation, which a teacher without a template does not answer."""
+        if not turns_of(prompt):
+            return prompt if self.system is None else f"{self.system}\n\n{prompt}"
+        if tokenizer.chat_template is None:
+            raise StudentError(
+                "the student's tokenizer has no chat template, and the cache has conversations; choose a "
+                "student with one"
+            )
+        return None
 
     def _rendered(self, tokenizer: Any, prompt: str) -> str:
-        turns = [{"role": "user", "content": prompt}]
-        if self.system is not None:
-            turns.insert(0, {"role": "system", "content": self.system})
+        turns = turns_of(prompt) or (Message("user", prompt),)
+        if self.system is not None and turns[0].role != "system":
+            turns = (Message("system", self.system), *turns)
+        said = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
-            return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            return tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
         except Exception as error:  # noqa: BLE001 - a template raises what its author wrote, and jinja's own
             raise StudentError(
                 f"the student's chat template refuses a prompt ({' '.join(str(error).split())[:200]}); "

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, cast, get_args
 
 Role = Literal["system", "user", "assistant"]
 
@@ -44,6 +44,17 @@ def conversation_text(messages: Sequence[Message]) -> str:
         for turn in messages
     ]
     return json.dumps(turns, ensure_ascii=False, separators=(",", ":"))
+
+
+def turns_of(prompt: str) -> tuple[Message, ...]:
+    """The turns of a prompt that is a conversation (`conversation_text`); empty where it is one text."""
+    try:
+        turns = cast("list[dict[str, Any]]", json.loads(prompt))
+        messages = tuple(Message(**turn) for turn in turns)
+    except (ValueError, TypeError, RecursionError):
+        return ()
+    known = all(message.role in get_args(Role) for message in messages)
+    return messages if messages and known and conversation_text(messages) == prompt else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

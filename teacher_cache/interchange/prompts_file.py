@@ -6,10 +6,9 @@
 import json
 from typing import Any
 
-from schemas.example import Label
+from schemas.example import Label, turns_of
 from schemas.rows import Row
 from schemas.tasks import LabelKind, find_task
-from teacher_cache.interchange.source import turns_of
 
 PROMPTS_NAME = "prompts.jsonl"
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.errors import MismatchError
+from schemas.example import turns_of
 from schemas.manifest import CacheManifest
 from schemas.rows import Row
 from schemas.topk import TopK
-from teacher_cache.interchange.source import ExportSource, LeftOut, check_answered, turns_of
+from teacher_cache.interchange.source import ExportSource, LeftOut, check_answered
 from teacher_cache.interchange.vocabulary import load_tokenizer, num_ids, tokenizer_hashes
 from teacher_cache.teachers.local.prompts import PromptError, PromptReader
 

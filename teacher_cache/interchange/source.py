@@ -1,15 +1,13 @@
 """The rows of a cache that a foreign format is to hold, read one batch at a time."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 from schemas.cache import TeacherCache
 from schemas.codec import CODECS
-from schemas.example import Message, conversation_text
+from schemas.example import Message, turns_of
 from schemas.rows import Row, decode
 from schemas.topk import TopK, rescale
 
@@ -77,16 +75,6 @@ def check_answered(row: Row, needs: tuple[str, ...]) -> None:
         raise LeftOut("have no text")
     if row.example.media:
         raise LeftOut("show pictures or sounds, which this format cannot hold")
-
-
-def turns_of(prompt: str) -> tuple[Message, ...]:
-    """The turns of a prompt that is a conversation (`conversation_text`); empty where it is one text."""
-    try:
-        turns = cast("list[dict[str, Any]]", json.loads(prompt))
-        messages = tuple(Message(**turn) for turn in turns)
-    except (ValueError, TypeError, RecursionError):
-        return ()
-    return messages if messages and conversation_text(messages) == prompt else ()
 
 
 def chat_messages(row: Row, system: str | None) -> list[dict[str, str]]:
