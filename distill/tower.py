@@ -137,10 +137,11 @@ def build_tower(
     """
     if accelerator.device.type == "cpu":
         cheapen(module)
+    if sharded:
+        # Goes to the device layer by layer, so that the whole is never there.
+        shard(module, accelerator.device, processes)
     # Fused needs every parameter on its device first.
     module.to(accelerator.device)
-    if sharded:
-        shard(module, accelerator.device, processes)
     optimiser = torch.optim.AdamW(parameter_groups(module, weight_decay), lr=lr, fused=True)
     scheduler = LambdaLR(optimiser, rate)
     optimiser = accelerator.prepare(optimiser)
