@@ -80,7 +80,7 @@ def _choice(values: Any) -> click.Choice:
 @click.option("--standardise/--raw", default=None, help="Representations. [default: standardised for audio]")
 @click.option("--control", help="none, shuffle, or noise:SIGMA on the representations. [default: none]")
 @click.option("--epochs", type=int, help="Passes over the rows. [default: the recipe's]")
-@click.option("--batch-size", type=int, help="Rows a batch. [default: the recipe's]")
+@click.option("--batch-size", type=int, help="Rows a batch, of all processes. [default: the recipe's]")
 @click.option("--accumulate", type=int, default=1, help="Batches an optimiser step.")
 @click.option("--lr", type=float, help="Learning rate of the student. [default: the recipe's]")
 @click.option("--aligner-lr", type=float, help="Learning rate of the aligner. [default: the recipe's]")
