@@ -20,11 +20,9 @@ _PATH = click.Path(path_type=Path)
     }
 )
 @click.option("--shards", multiple=True, help="Folder or URL of a teacher cache; may stand several times.")
-@click.option(
-    "--table", "tables", type=int, multiple=True, help="Number of a table; may stand several times."
-)
-@click.option("--figure", "figures", type=int, multiple=True, help="Number of a figure, likewise.")
-@click.option("--all", "everything", is_flag=True, help="Every table and figure, and an index of them.")
+@click.option("--table", type=int, multiple=True, help="Number of a table; may stand several times.")
+@click.option("--figure", type=int, multiple=True, help="Number of a figure, likewise.")
+@click.option("--all", is_flag=True, help="Every table and figure, and an index of them.")
 @click.option(
     "--profile", type=click.Choice(["paper", "mini"]), default="paper", help="What fills the tables."
 )

@@ -162,7 +162,8 @@ def ours_text(line: Line) -> str:
     if line.mean is None:
         return f"not run: {line.reason}" if line.reason else "not run"
     spread = "" if line.deviation is None else f" ± {line.deviation:.2f}"
-    return f"{line.mean:.2f}{spread} ({len(line.ours)})"
+    missing = f"; another seed {line.reason}" if line.reason else ""
+    return f"{line.mean:.2f}{spread} ({len(line.ours)}){missing}"
 
 
 def difference_text(line: Line) -> str:

@@ -98,9 +98,9 @@ def prepare(
     *,
     command: str,
     shards: Sequence[str],
-    tables: Sequence[int],
-    figures: Sequence[int],
-    everything: bool,
+    table: Sequence[int],
+    figure: Sequence[int],
+    all: bool,  # noqa: A002 - the option's name
     profile: str,
     students: Sequence[str],
     tasks: str | None,
@@ -114,7 +114,7 @@ def prepare(
     Raises:
         ArmadaError: a number that is none, a cache or student that cannot be used, or nothing to run at all.
     """
-    studies = _chosen(tables, figures, everything=everything)
+    studies = _chosen(table, figure, everything=all)
     if not shards:
         raise ConfigError("--shards: no teacher cache given; make one with cache-teacher and give its folder")
     filled = replace(PROFILES[profile], students=with_students(PROFILES[profile], students))
@@ -126,7 +126,7 @@ def prepare(
         tasks=_names(tasks, filled) if tasks else None,
     )
     plans = {study.name: planner.plan(study) for study in studies}
-    if not everything:
+    if not all:
         _refuse_empty(plans)
     return Session(
         plans=plans,
@@ -135,7 +135,7 @@ def prepare(
         store=store,
         out=out or Path("data/tables") / profile,
         command=command,
-        everything=everything,
+        everything=all,
         runs_nothing=no_run,
     )
 

@@ -60,7 +60,7 @@ class Line:
         task: what was learnt in place of the paper's task; "" where it is that task.
         printed: by the paper; None where it prints none.
         ours: by seed.
-        reason: why there is none; "" where there is.
+        reason: why there is none, or not of every seed; "" where there is.
         printed_gain: over the baseline, by the paper's numbers.
         gain: by ours.
     """
@@ -197,7 +197,7 @@ def _lines(
             task=_stand_in(profile, key),
             printed=said,
             ours=ours,
-            reason="" if ours else found.reasons.get(key, _why_not(study, key)),
+            reason=found.reasons.get(key, "" if ours else _why_not(study, key)),
             printed_gain=mean_gain(theirs, key, study.baseline),
             gain=gain_of(found.values, key, study.baseline),
         )

@@ -1,0 +1,160 @@
+"""`paper-tables`: what it lists, refuses, estimates and writes."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from distill.studies import STUDIES, find_study, session
+from distill.studies.profiles import PROFILES, Profile
+from distill.studies.running import make
+from distill.tables_cli import paper_tables
+from schemas.cache import TeacherCache
+from schemas.errors import ArmadaError, CacheError, ConfigError, ManifestError
+from tests.distill.studies.tiny_studies import STUDY, leave
+
+
+@pytest.fixture
+def ask(
+    monkeypatch: pytest.MonkeyPatch, profile: Profile, cache: TeacherCache, tmp_path: Path
+) -> Callable[..., Result]:
+    """Ask the command about the tiny study in place of Table 2, with a fit that needs no model."""
+    monkeypatch.setitem(PROFILES, "mini", profile)
+    monkeypatch.setitem(STUDIES, "table02", STUDY)
+    monkeypatch.setattr(session, "make", lambda runs, quiet: make(runs, fit=leave, quiet=quiet))
+
+    def run(*arguments: str, shards: str | None = str(cache.folder)) -> Result:
+        given = [] if shards is None else ["--shards", shards]
+        place = ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out"), "--profile", "mini"]
+        return CliRunner().invoke(paper_tables, [*given, *place, *arguments])
+
+    return run
+
+
+def refusal(result: Result) -> ArmadaError:
+    assert isinstance(result.exception, ArmadaError), result.output
+    assert "\n" not in str(result.exception)
+    return result.exception
+
+
+def test_the_list_names_every_study_and_what_is_not_made() -> None:
+    lines = CliRunner().invoke(paper_tables, ["--list"]).output.splitlines()
+    listed = json.loads(CliRunner().invoke(paper_tables, ["--list", "--json"]).output)
+
+    assert [line.split()[0] for line in lines if "not made" not in line] == list(listed["made"])
+    assert len(listed["made"]) == len(STUDIES) == 25
+    assert set(listed["not_made"]) == {"table01", "table15", "figure09"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("--table", "1"), "--table 1 is not made: it is the paper's notation"),
+        (("--table", "18"), "--table 18: no such table; choose from 2, 3, 4"),
+        (("--figure", "9"), "--figure 9 is not made: its mistakes were sorted by hand"),
+        (("--figure", "-3"), "--figure -3: no such figure; choose from 3, 4"),
+        ((), "nothing chosen: give --table N, --figure N or --all"),
+        (("--all", "--table", "2"), "leave out --table and --figure"),
+        (("--table", "2", "--seeds", "1,x"), "--seeds 1,x: wanted whole numbers"),
+        (("--table", "2", "--tasks", "nothing"), "--tasks nothing: not in profile tiny; choose from CoLA"),
+        (("--table", "2", "--students", "bert-base"), "wanted NAME=PATH"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_in_one_line(
+    ask: Callable[..., Result], arguments: tuple[str, ...], wanted: str
+) -> None:
+    error = refusal(ask(*arguments))
+
+    assert wanted in str(error)
+    assert isinstance(error, ConfigError)
+
+
+def test_no_cache_or_one_that_is_none_is_refused(ask: Callable[..., Result], tmp_path: Path) -> None:
+    assert "--shards: no teacher cache given" in str(refusal(ask("--table", "2", shards=None)))
+    assert isinstance(refusal(ask("--table", "2", shards=str(tmp_path))), ManifestError)
+
+
+def test_shards_without_any_task_of_a_table_name_the_line_that_makes_them(ask: Callable[..., Result]) -> None:
+    error = refusal(ask("--table", "2", "--tasks", "RTE"))
+
+    assert isinstance(error, CacheError)
+    assert "table2: nothing of it can be run; give --shards DIR of one: cache-teacher --model" in str(error)
+
+
+def test_a_table_is_written_in_every_format_and_a_second_call_makes_nothing(
+    ask: Callable[..., Result], tmp_path: Path
+) -> None:
+    first = json.loads(ask("--table", "2", "--json", "--quiet").stdout)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    again = json.loads(ask("--table", "2", "--json", "--quiet").stdout)
+
+    assert (first["made"], first["finished"], first["failed"]) == (8, 8, {})
+    assert (again["made"], again["finished"]) == (0, 8)
+    assert set(files) == {"table2.csv", "table2.html", "table2.md", "table2.png"}
+    assert files["table2.png"].startswith(b"\x89PNG")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
+    rows = list(csv.DictReader(files["table2.csv"].decode().splitlines()))
+    (euclid,) = [
+        row for row in rows if (row["model"], row["variant"], row["task"]) == ("bert-base", "euclid", "CoLA")
+    ]
+    assert (euclid["paper"], euclid["seeds"], euclid["stand_in"]) == ("61.9", "2", "movie-sentiment")
+    assert euclid["difference"] == "", "another task has no difference"
+    assert "not run: nothing stands for opt-1.3b" in files["table2.md"].decode()
+
+
+def test_a_failed_run_makes_status_three_and_stands_in_the_report(
+    ask: Callable[..., Result], tmp_path: Path
+) -> None:
+    ask("--table", "2", "--quiet")
+    (damaged, *_) = sorted((tmp_path / "store").rglob("run.json"))
+    damaged.write_text("{")
+    result = ask("--table", "2", "--json", "--quiet")
+
+    assert result.exit_code == 3
+    assert list(json.loads(result.stdout)["failed"]) == [str(damaged.parent)]
+    assert "run.json is cut short or damaged" in (tmp_path / "out" / "table2.md").read_text()
+
+
+def test_no_run_reports_what_is_there(ask: Callable[..., Result], tmp_path: Path) -> None:
+    summary = json.loads(ask("--table", "2", "--no-run", "--json", "--quiet").stdout)
+
+    assert (summary["made"], summary["finished"]) == (0, 0)
+    assert not (tmp_path / "store").exists()
+    assert "not run yet" in (tmp_path / "out" / "table2.md").read_text()
+
+
+def test_a_dry_run_says_where_its_hours_come_from_and_writes_nothing(
+    ask: Callable[..., Result], tmp_path: Path
+) -> None:
+    nothing = json.loads(ask("--table", "2", "--dry-run", "--json").stdout)
+    assert (nothing["missing"], nothing["hours"]) == (8, None)
+    assert {kind["hours_from"].split(":")[0] for kind in nothing["kinds"]} == {"nothing measured"}
+    assert all(kind["memory_from"].startswith("at least: weights") for kind in nothing["kinds"])
+    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "out").exists()
+
+    ask("--table", "2", "--quiet", "--seeds", "1")
+    measured = json.loads(ask("--table", "2", "--dry-run", "--json").stdout)
+    assert (measured["missing"], measured["finished"]) == (4, 4)
+    # Two seconds a run of 80 rows trained on once and 32 reported; here 86 and 32 rows.
+    assert measured["hours"] == pytest.approx(4 * 2.0 / (80 + 32) * (86 + 32) / 3600)
+    assert all(kind["hours_from"].startswith("measured: ") for kind in measured["kinds"])
+    assert "4 of 8 runs are missing" in ask("--table", "2", "--dry-run").stdout
+
+
+def test_a_file_gives_options_and_flags_win(ask: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "some.toml").write_text('table = [2]\nseeds = "1"\n')
+    config = ("--config", str(tmp_path / "some.toml"))
+
+    assert json.loads(ask(*config, "--dry-run", "--json").stdout)["runs"] == 4
+    assert json.loads(ask(*config, "--dry-run", "--json", "--seeds", "1,2,3").stdout)["runs"] == 12
+
+
+def test_every_study_is_found_by_its_kind_and_number() -> None:
+    for name, study in STUDIES.items():
+        kind = name.rstrip("0123456789")
+        assert find_study(kind, int(name.removeprefix(kind))) is study
+        assert study.file_name == f"{kind}{int(name.removeprefix(kind))}"
