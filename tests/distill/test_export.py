@@ -2,6 +2,7 @@ import errno
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors import SafetensorError
@@ -51,7 +52,7 @@ def test_a_student_whose_tokenizer_does_not_fit_is_an_os_error(tmp_path: Path) -
             raise Exception("No space left on device (os error 28)")  # noqa: TRY002 - as tokenizers does
 
     class Backbone:
-        def save_pretrained(self, folder: Path) -> None:
+        def save_pretrained(self, folder: Path, **_: Any) -> None:
             folder.mkdir()
 
     with pytest.raises(OSError, match="No space left") as caught:
