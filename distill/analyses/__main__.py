@@ -40,8 +40,13 @@ def analyses(
 
     from distill.analyses.measures import measures
     from distill.analyses.pair import open_pair
+    from distill.paired import differing
     from schemas.cache import open_cache
+    from schemas.result import read_result
 
+    results = [read_result(folder) for folder in (distilled, undistilled)]
+    if others := differing(*results):
+        say(f"the runs are no twins: they differ in {', '.join(others)}")
     cache = open_cache(shards, verify=False)
     pair = open_pair(distilled, undistilled, cache, aligner=aligner and out is not None)
     counts = {f"scenario {number}": int(rows.sum()) for number, rows in pair.answers.scenarios.items()}

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +99,16 @@ def test_the_command_prints_measures_and_writes_rows_and_points(
     points = pl.read_csv(tmp_path / "out" / "tsne.csv")
     assert points.shape == (32, 8)
     assert points.columns[2:4] == ["undistilled x", "undistilled y"]
+
+
+def test_runs_that_are_no_twins_are_told(
+    armada: Path, train: Callable[..., Path], cache: TeacherCache
+) -> None:
+    other = train(cache, method="undistilled", epochs=1, seed=2)
+    arguments = [str(armada), str(other), "--shards", str(cache.folder)]
+    said = CliRunner().invoke(analyses, arguments, catch_exceptions=False)
+
+    assert said.stderr == "the runs are no twins: they differ in epochs, seed\n"
 
 
 def test_the_command_fails_in_one_line(tmp_path: Path, cache: TeacherCache) -> None:
