@@ -48,7 +48,7 @@ def test_other_faults_of_safetensors_stay_what_they_are() -> None:
 
 def test_a_student_whose_tokenizer_does_not_fit_is_an_os_error(tmp_path: Path) -> None:
     class Tokenizer:
-        def save_pretrained(self, folder: Path, state_dict: None) -> None:
+        def save_pretrained(self, folder: Path) -> None:
             raise Exception("No space left on device (os error 28)")  # noqa: TRY002 - as tokenizers does
 
     class Backbone:
