@@ -169,7 +169,7 @@ def ours_text(line: Line) -> str:
 def difference_text(line: Line) -> str:
     """Ours less the paper's, where both are of one task."""
     if line.task and line.mean is not None and line.printed is not None:
-        return "another task"
+        return "other task"
     return signed(line.difference)
 
 

@@ -57,7 +57,7 @@ class Line:
 
     Attributes:
         key: of it.
-        task: what was learnt in place of the paper's task; "" where it is that task.
+        task: what was learnt in place of the paper's task, or how many of an average's; "" where it is that.
         printed: by the paper; None where it prints none.
         ours: by seed.
         reason: why there is none, or not of every seed; "" where there is.
@@ -194,7 +194,7 @@ def _lines(
             said = Printed(next(iter(theirs[key].values())))
         yield Line(
             key=key,
-            task=_stand_in(profile, key),
+            task=_stand_in(profile, key, found.values, theirs),
             printed=said,
             ours=ours,
             reason=found.reasons.get(key, "" if ours else _why_not(study, key)),
@@ -214,9 +214,19 @@ def _why_not(study: Study, key: Key) -> str:
     )
 
 
-def _stand_in(profile: Profile, key: Key) -> str:
-    task = profile.tasks.get(key.task)
-    return "" if task is None or task.is_own else task.name
+def _stand_in(profile: Profile, key: Key, ours: Values, theirs: Values) -> str:
+    if key.task != AVERAGE:
+        task = profile.tasks.get(key.task)
+        return "" if task is None or task.is_own else task.name
+    own, printed = _tasks_of(key, ours), _tasks_of(key, theirs)
+    strange = [name for name in own if name in profile.tasks and not profile.tasks[name].is_own]
+    return f"{len(own)} of {len(printed)} tasks" if own and (strange or own != printed) else ""
+
+
+def _tasks_of(average: Key, values: Values) -> set[str]:
+    """Tasks that an average is over."""
+    row = (average.model, average.teacher, average.variant)
+    return {key.task for key in values if (key.model, key.teacher, key.variant) == row} - {AVERAGE}
 
 
 def gain_of(values: Values, key: Key, baseline: str) -> Gain | None:

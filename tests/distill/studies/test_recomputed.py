@@ -11,7 +11,7 @@ from distill.studies import STUDIES
 from distill.studies.collecting import Collected
 from distill.studies.derived import complete, mean_gain
 from distill.studies.printed import as_values, printed_of, printed_table
-from distill.studies.profiles import PAPER
+from distill.studies.profiles import MINI, PAPER
 from distill.studies.sheet import Sheet, sheet_of
 from distill.studies.study import AVERAGE, BEST, LOSSES
 
@@ -51,6 +51,21 @@ def test_the_report_reproduces_the_printed_averages(name: str) -> None:
 def answers(name: str, *, source: str = "paper") -> dict[str, str]:
     sheet = sheet_of(STUDIES[name], PAPER, Collected(), "paper-tables")
     return {finding.what: finding.text for finding in sheet.findings if finding.source == source}
+
+
+def test_an_average_over_other_tasks_has_no_difference_to_the_paper_s() -> None:
+    study = STUDIES["table08"]
+    cells = {cell.key: {1: 80.0} for cell in study.cells if cell.key.task == "SST-2"}
+    found = Collected(values=complete(cells, study.derive))
+    for profile in (PAPER, MINI):
+        averages = [
+            line
+            for line in sheet_of(study, profile, found, "").lines
+            if line.key.task == AVERAGE and line.ours
+        ]
+
+        assert {line.task for line in averages} == {"1 of 4 tasks"}
+        assert {line.difference for line in averages} == {None}
 
 
 @pytest.mark.parametrize(
