@@ -12,6 +12,7 @@ from torch import Tensor, distributed, nn
 
 from distill.accumulation import Portion, num_steps, portion
 from distill.clock import Clock
+from distill.compiling import able_to_compile
 from distill.config import RunConfig
 from distill.hardware import Hardware, enough_memory, peak_memory
 from distill.losses.objective import Losses
@@ -138,7 +139,8 @@ class Training:
                 batch = next(batches)
             with self.clock.part("+".join(one.trains)):
                 part = portion(step, num_batches, self.run.accumulate)
-                with enough_memory(*batch.tokens["input_ids"].shape):
+                num_rows, num_tokens = batch.tokens["input_ids"].shape
+                with enough_memory(num_rows, num_tokens), able_to_compile():
                     losses = self._step(batch, one.trains, part)
                 values = _numbers(losses, self.processes)
             place = {"epoch": one.epoch + 1, "step": step + 1}
