@@ -15,8 +15,8 @@ from schemas.errors import ArmadaError, ConfigError
 
 Value = TypeVar("Value")
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-# While the main process alone writes what a long run left, the others wait.
-_PATIENCE = timedelta(hours=2)
+# Until all are there; and, since processes that write texts are not done at once, for each other later.
+_MEETING, _PATIENCE = timedelta(minutes=10), timedelta(hours=2)
 _TOLD = "armada-distill/told"
 # What gloo and NCCL say where another process is gone.
 _GONE = ("connection", "peer", "remote process", "socket", "broken pipe")
@@ -105,11 +105,12 @@ def joined() -> Generator[Processes]:
         return
     processes = _from_environment()
     from torch import cuda, distributed
+    from torch.distributed.rendezvous import rendezvous
 
+    backend = "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"
     try:
-        distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo", timeout=_PATIENCE
-        )
+        store, rank, count = next(rendezvous("env://", timeout=_MEETING))
+        distributed.init_process_group(backend, timeout=_PATIENCE, store=store, rank=rank, world_size=count)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         reason = str(error).partition("\n")[0]

@@ -31,7 +31,7 @@ class Tower:
 
     Attributes:
         module: the tower itself.
-        forward: the module as accelerate prepared it.
+        forward: the module, or what averages its gradients or compiles it around it.
         objective: that it learns.
         optimiser: of all its parameters.
         scheduler: of its learning rate.
