@@ -175,9 +175,10 @@ def test_stopped_and_resumed_is_uninterrupted(
     configure: Configure,
     sums_cache: TeacherCache,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
     method: str,
     accumulate: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from distill.keeping import Keeper
 
