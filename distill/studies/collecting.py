@@ -68,4 +68,4 @@ def _analyse(study: Study, runs: Runs) -> Analysed:
     try:
         return study.analyse(runs)
     except ArmadaError as error:
-        return Analysed({}, (str(error),))
+        return Analysed({}, [str(error)])

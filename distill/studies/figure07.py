@@ -1,39 +1,36 @@
 """Figure 7: the states of undistilled student, distilled student and aligner in a plane, by gold class."""
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from distill.studies.pairs import ARMADA, PAIR_CELLS, pairs_of
-from distill.studies.study import UNDISTILLED, Analysed, Key, Runs, Study
+from distill.studies.pairs import PAIR_CELLS, TOWERS, number_of, over_pairs
+from distill.studies.study import Analysed, Key, Runs, Study
 
-_TOWERS = {UNDISTILLED: "undistilled", ARMADA: "distilled"}
-Points = dict[str, tuple[tuple[float, float, str], ...]]
+if TYPE_CHECKING:
+    from distill.analyses.pair import Pair
 
 
 def layouts(runs: Runs) -> Analysed:
     """t-SNE of the first seed's states, and the purity of two clusters for every seed."""
-    from distill.analyses.pair import open_pair
+    return over_pairs(runs, _layout, aligner=True)
+
+
+def _layout(key: Key, seed: int, pair: "Pair", found: Analysed) -> None:
     from distill.analyses.separation import purity
     from distill.analyses.tsne import tsne
-    from schemas.cache import open_cache
 
-    values: dict[Key, dict[int, float]] = {}
-    points: Points = {}
-    for key, seed, made, twin in pairs_of(runs):
-        pair = open_pair(made.folder, twin.folder, open_cache(made.cache, verify=False))
-        answers = pair.answers
-        right = {"distilled": answers.distilled_right_R, "undistilled": answers.undistilled_right_R}
-        for variant, tower in _TOWERS.items():
-            labels = {"purity by gold class": answers.classes_R, "purity by being right": right[tower]}
-            for metric, labels_R in labels.items():
-                teacher = key.teacher if variant == ARMADA else ""
-                number = replace(key, teacher=teacher, variant=variant, metric=metric)
-                values.setdefault(number, {})[seed] = purity(pair.states[tower], labels_R)
-        for tower, states_RD in pair.states.items():
-            classes = [answers.task.classes[index] for index in answers.classes_R.tolist()]
-            if f"{key.task}, {tower}" not in points:
-                flat = zip(*tsne(states_RD).T.tolist(), classes, strict=True)
-                points[f"{key.task}, {tower}"] = tuple(flat)
-    return Analysed(values, points=points)
+    answers = pair.answers
+    right = {"distilled": answers.distilled_right_R, "undistilled": answers.undistilled_right_R}
+    for variant, tower in TOWERS.items():
+        labels = {"purity by gold class": answers.classes_R, "purity by being right": right[tower]}
+        for metric, labels_R in labels.items():
+            number = number_of(key, variant, variant, metric)
+            found.values.setdefault(number, {})[seed] = purity(pair.states[tower], labels_R)
+    classes = [answers.task.classes[index] for index in answers.classes_R.tolist()]
+    for tower, states_RD in pair.states.items():
+        if (name := f"{key.task}, {tower}") not in found.points:
+            found.points[name] = [
+                (*point, one) for point, one in zip(tsne(states_RD).tolist(), classes, strict=True)
+            ]
 
 
 FIGURE07 = Study(

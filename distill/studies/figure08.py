@@ -1,42 +1,38 @@
 """Figure 8: where one student alone is right: rows in the plane, and how far from their class they lie."""
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from distill.studies.figure07 import Points
-from distill.studies.pairs import ARMADA, PAIR_CELLS, pairs_of
-from distill.studies.study import UNDISTILLED, Analysed, Key, Runs, Study
+from distill.studies.pairs import PAIR_CELLS, TOWERS, number_of, over_pairs
+from distill.studies.study import Analysed, Key, Runs, Study
 
-_TOWERS = {UNDISTILLED: "undistilled", ARMADA: "distilled"}
+if TYPE_CHECKING:
+    from distill.analyses.pair import Pair
 
 
 def scenarios(runs: Runs) -> Analysed:
     """Rows and mean distance to the class centroid by scenario; t-SNE of the first seed's rows."""
-    from distill.analyses.pair import open_pair
+    return over_pairs(runs, _count)
+
+
+def _count(key: Key, seed: int, pair: "Pair", found: Analysed) -> None:
     from distill.analyses.separation import centroid_distance
     from distill.analyses.tsne import tsne
-    from schemas.cache import open_cache
 
-    values: dict[Key, dict[int, float]] = {}
-    points: Points = {}
-    for key, seed, made, twin in pairs_of(runs):
-        pair = open_pair(made.folder, twin.folder, open_cache(made.cache, verify=False), aligner=False)
-        answers = pair.answers
-        for variant, tower in _TOWERS.items():
-            distances_R = centroid_distance(pair.states[tower], answers.classes_R)
-            flat = tsne(pair.states[tower]).tolist() if f"{key.task}, {tower}" not in points else None
-            found: list[tuple[float, float, str]] = []
-            for scenario, rows_R in answers.scenarios.items():
-                teacher = key.teacher if variant == ARMADA else ""
-                number = replace(key, teacher=teacher, variant=f"{variant}/scenario-{scenario}")
-                values.setdefault(replace(number, metric="rows"), {})[seed] = float(rows_R.sum())
-                if rows_R.any():
-                    distance = values.setdefault(replace(number, metric="centroid distance"), {})
-                    distance[seed] = float(distances_R[rows_R].mean())
-                if flat:
-                    found += [(*flat[row], f"scenario {scenario}") for row in rows_R.nonzero()[0].tolist()]
+    for variant, tower in TOWERS.items():
+        distances_R = centroid_distance(pair.states[tower], pair.answers.classes_R)
+        name = f"{key.task}, {tower}"
+        flat = None if name in found.points else tsne(pair.states[tower]).tolist()
+        points: list[tuple[float, float, str]] = []
+        for scenario, rows_R in pair.answers.scenarios.items():
+            whole = f"{variant}/scenario-{scenario}"
+            found.values.setdefault(number_of(key, variant, whole, "rows"), {})[seed] = float(rows_R.sum())
+            if rows_R.any():
+                number = number_of(key, variant, whole, "centroid distance")
+                found.values.setdefault(number, {})[seed] = float(distances_R[rows_R].mean())
             if flat:
-                points[f"{key.task}, {tower}"] = tuple(found)
-    return Analysed(values, points=points)
+                points += [(*flat[row], f"scenario {scenario}") for row in rows_R.nonzero()[0].tolist()]
+        if flat:
+            found.points[name] = points
 
 
 FIGURE08 = Study(

@@ -173,7 +173,7 @@ def sheet_of(study: Study, profile: Profile, found: Collected, command: str) -> 
         lines=lines,
         summaries=tuple(_summaries(study, theirs, found.values)),
         findings=findings,
-        notes=found.analysed.notes if found.analysed else (),
+        notes=tuple(found.analysed.notes) if found.analysed else (),
         analysed=found.analysed,
         provenance=_provenance(found),
         command=command,

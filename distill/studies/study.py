@@ -4,7 +4,7 @@ Everything here is named as the paper names it; `profiles.py` says what stands f
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +127,10 @@ class Analysed:
     """
 
     values: dict[Key, dict[int, float]]
-    notes: tuple[str, ...] = ()
-    points: Mapping[str, tuple[tuple[float, float, str], ...]] | None = None
+    notes: list[str] = field(default_factory=list[str])
+    points: dict[str, list[tuple[float, float, str]]] = field(
+        default_factory=dict[str, list[tuple[float, float, str]]]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

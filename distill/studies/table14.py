@@ -1,37 +1,34 @@
 """Table 14: silhouette of the rows that one student gets right and the other wrong."""
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from distill.studies.pairs import ARMADA, PAIR_CELLS, pairs_of
-from distill.studies.study import UNDISTILLED, Analysed, Key, Runs, Study
+from distill.studies.pairs import PAIR_CELLS, TOWERS, number_of, over_pairs
+from distill.studies.study import Analysed, Key, Runs, Study
 
-_TOWERS = {UNDISTILLED: "undistilled", ARMADA: "distilled"}
+if TYPE_CHECKING:
+    from distill.analyses.pair import Pair
 
 
 def silhouettes(runs: Runs) -> Analysed:
     """Silhouette of gold classes among the rows of scenario 1, ARMADA alone is right, and 2, the reverse."""
-    from distill.analyses.pair import open_pair
+    return over_pairs(runs, _silhouettes)
+
+
+def _silhouettes(key: Key, seed: int, pair: "Pair", found: Analysed) -> None:
     from distill.analyses.separation import silhouette
-    from schemas.cache import open_cache
     from schemas.errors import AnalysisError
 
-    values: dict[Key, dict[int, float]] = {}
-    notes = []
-    for key, seed, made, twin in pairs_of(runs):
-        pair = open_pair(made.folder, twin.folder, open_cache(made.cache, verify=False), aligner=False)
-        classes_R = pair.answers.classes_R
-        for scenario, rows_R in pair.answers.scenarios.items():
-            for variant, tower in _TOWERS.items():
-                name = f"{variant}/scenario-{scenario}"
-                teacher = key.teacher if variant == ARMADA else ""
-                number = replace(key, teacher=teacher, variant=name, metric="silhouette")
-                try:
-                    value = silhouette(pair.states[tower][rows_R], classes_R[rows_R], name)
-                except AnalysisError as error:
-                    notes.append(f"{key.task}, seed {seed}: {error}")
-                else:
-                    values.setdefault(number, {})[seed] = value
-    return Analysed(values, tuple(notes))
+    classes_R = pair.answers.classes_R
+    for scenario, rows_R in pair.answers.scenarios.items():
+        for variant, tower in TOWERS.items():
+            name = f"{variant}/scenario-{scenario}"
+            try:
+                value = silhouette(pair.states[tower][rows_R], classes_R[rows_R], name)
+            except AnalysisError as error:
+                found.notes.append(f"{key.task}, seed {seed}: {error}")
+            else:
+                number = number_of(key, variant, name, "silhouette")
+                found.values.setdefault(number, {})[seed] = value
 
 
 TABLE14 = Study(

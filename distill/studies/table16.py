@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from distill.studies.grids import SMALL_TASKS, STABLE_DIFFUSION, losses
-from distill.studies.study import LOSSES, Analysed, Key, Runs, Study
+from distill.studies.study import LOSSES, Analysed, Runs, Study
 
 _MODELS, _FROZEN = ("bert-base",), "/frozen"
 
@@ -12,16 +12,21 @@ def training_gains(runs: Runs) -> Analysed:
     """Statistic and p of each loss and task: losses beside a frozen aligner less beside a trained one."""
     from distill.analyses.finished import open_run
     from distill.analyses.training_gain import training_gain
+    from schemas.errors import AnalysisError
 
-    values: dict[Key, dict[int, float]] = {}
+    found = Analysed({})
     for (key, seed), made in runs.items():
         frozen = runs.get((replace(key, variant=f"{key.variant}{_FROZEN}"), seed))
         if key.variant not in LOSSES or frozen is None:
             continue
-        gain = training_gain(open_run(made.folder), open_run(frozen.folder))
-        values.setdefault(replace(key, metric="t_statistic"), {})[seed] = gain.statistic
-        values.setdefault(replace(key, metric="p_value"), {})[seed] = gain.p_value
-    return Analysed(values)
+        try:
+            gain = training_gain(open_run(made.folder), open_run(frozen.folder))
+        except AnalysisError as error:
+            found.notes.append(f"{key.task}, {key.variant}, seed {seed}: {error}")
+            continue
+        found.values.setdefault(replace(key, metric="t_statistic"), {})[seed] = gain.statistic
+        found.values.setdefault(replace(key, metric="p_value"), {})[seed] = gain.p_value
+    return found
 
 
 TABLE16 = Study(
