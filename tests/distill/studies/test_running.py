@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,24 @@ def test_several_processes_on_one_store_never_make_a_run_twice(
 
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert len(made) == len(set(made)) == 16
+
+
+def test_a_grid_that_was_killed_goes_on_with_the_run_that_it_was_killed_in(
+    tiny_student: Path, cache: TeacherCache, tmp_path: Path
+) -> None:
+    context, journal = multiprocessing.get_context("spawn"), tmp_path / "journal"
+    arguments = (tiny_student, cache.folder, tmp_path / "store", journal)
+    exits = []
+    for killed_at in (5, 0):
+        process = context.Process(target=fill, args=(*arguments, killed_at))
+        process.start()
+        process.join()
+        exits.append(process.exitcode)
+    begun = journal.read_text().split()
+
+    assert exits == [-signal.SIGKILL, 0]
+    assert begun[4] == begun[5], "killed in its fifth run, it goes on there"
+    assert len(begun) == len(set(begun)) + 1 == 17
 
 
 def test_a_run_of_another_process_is_passed_over_and_come_back_to(

@@ -1,5 +1,7 @@
 """A small study and profile, and a fit that needs no model: it leaves what a run leaves."""
 
+import os
+import signal
 from pathlib import Path
 
 from distill.config import options_of
@@ -70,8 +72,8 @@ def profile_of(student: Path) -> Profile:
     )
 
 
-def fill(student: Path, cache: Path, store: Path, journal: Path) -> None:
-    """Fill a store, and write down each run that is made; one of several processes."""
+def fill(student: Path, cache: Path, store: Path, journal: Path, killed_at: int = 0) -> None:
+    """Fill a store, and write down each run that is begun; one of several processes, or one that is killed."""
     planner = Planner(
         profile=profile_of(student), caches=open_caches([str(cache)]), store=store, seeds=(1, 2, 3, 4)
     )
@@ -79,6 +81,9 @@ def fill(student: Path, cache: Path, store: Path, journal: Path) -> None:
     def fit(run: Run, opened: TeacherCache) -> RunResult:
         with journal.open("a") as lines:
             lines.write(f"{run.folder.name}\n")
+        if len(journal.read_text().split()) == killed_at:
+            (run.folder / "metrics.jsonl").write_text("{}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
         return leave(run, opened)
 
     make(planner.plan(STUDY).runs.values(), fit=fit, quiet=True)
