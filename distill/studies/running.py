@@ -16,7 +16,7 @@ from schemas.errors import ArmadaError, LockedError, StoppedError
 from schemas.files import write_text
 from schemas.result import RunResult
 
-_SECONDS_BETWEEN_LOOKS = 5.0
+_SECONDS_BETWEEN_LOOKS = 1.0
 Fit = Callable[[Run, TeacherCache], RunResult]
 
 

@@ -73,7 +73,7 @@ def profile_of(student: Path) -> Profile:
 
 
 def fill(student: Path, cache: Path, store: Path, journal: Path, killed_at: int = 0) -> None:
-    """Fill a store, and write down each run that is begun; one of several processes, or one that is killed."""
+    """Fill a store, and write down each run that is begun, perhaps to be killed in one."""
     planner = Planner(
         profile=profile_of(student), caches=open_caches([str(cache)]), store=store, seeds=(1, 2, 3, 4)
     )
