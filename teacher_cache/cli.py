@@ -64,7 +64,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--model",
     required=True,
     metavar="BACKEND:NAME",
-    help="The teacher: speech:hibari+whisper-tiny.en, transformers:DIR, openai:MODEL, or none.",
+    help="The teacher, of speech, transformers, vllm, openai, diffusers, or none (docs/teachers.md).",
 )
 @click.option(
     "--out",
