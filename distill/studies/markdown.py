@@ -142,7 +142,7 @@ def cells_of(line: Line) -> tuple[str, ...]:
     """A number as texts: model, teacher, variant, task, metric, paper, ours, difference, both gains."""
     key = line.key
     return (
-        *(key.model, key.teacher, key.variant),
+        *(line.model, line.teacher, key.variant),
         f"{key.task} ← {line.task}" if line.task else key.task,
         *(key.metric, printed_text(line), ours_text(line), difference_text(line)),
         *(signed(line.printed_gain), gain_text(line.gain)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -57,6 +58,8 @@ class Line:
 
     Attributes:
         key: of it.
+        model: of it, with what stands for it.
+        teacher: of it, likewise.
         task: what was learnt in place of the paper's task, or how many of an average's; "" where it is that.
         printed: by the paper; None where it prints none.
         ours: by seed.
@@ -66,6 +69,8 @@ class Line:
     """
 
     key: Key
+    model: str
+    teacher: str
     task: str
     printed: Printed | None
     ours: Mapping[int, float]
@@ -171,7 +176,7 @@ def sheet_of(study: Study, profile: Profile, found: Collected, command: str) -> 
         study=study,
         profile=profile,
         lines=lines,
-        summaries=tuple(_summaries(study, theirs, found.values)),
+        summaries=tuple(_summaries(study, profile, theirs, found.values)),
         findings=findings,
         notes=tuple(found.analysed.notes) if found.analysed else (),
         analysed=found.analysed,
@@ -194,6 +199,8 @@ def _lines(
             said = Printed(next(iter(theirs[key].values())))
         yield Line(
             key=key,
+            model=_shown_model(profile, key.model),
+            teacher=_shown_teacher(profile, key.teacher),
             task=_stand_in(profile, key, found.values, theirs),
             printed=said,
             ours=ours,
@@ -212,6 +219,18 @@ def _why_not(study: Study, key: Key) -> str:
         if key.variant in made or key.task == AVERAGE
         else "of another work"
     )
+
+
+def _shown_model(profile: Profile, name: str) -> str:
+    student = profile.students.get(name)
+    if student is None or student.is_own or student.path is None:
+        return name
+    return f"{name} ← {Path(student.path).name}"
+
+
+def _shown_teacher(profile: Profile, name: str) -> str:
+    teacher = profile.teachers.get(name)
+    return name if teacher is None or teacher.is_own else f"{name} ← {teacher.model.partition(':')[0]}"
 
 
 def _stand_in(profile: Profile, key: Key, ours: Values, theirs: Values) -> str:
@@ -250,7 +269,7 @@ def gain_of(values: Values, key: Key, baseline: str) -> Gain | None:
     return Gain(fmean(gaps), float(interval.low), float(interval.high), float(above.pvalue))
 
 
-def _summaries(study: Study, theirs: Values, ours: Values) -> Iterator[Summary]:
+def _summaries(study: Study, profile: Profile, theirs: Values, ours: Values) -> Iterator[Summary]:
     best = {key.variant for key in (*theirs, *ours)} & {BEST, "ARMADA"}
     rows = dict.fromkeys(
         (key.model, key.teacher, key.variant)
@@ -270,8 +289,8 @@ def _summaries(study: Study, theirs: Values, ours: Values) -> Iterator[Summary]:
         printed, made = gains
         if printed or made:
             yield Summary(
-                model,
-                teacher,
+                _shown_model(profile, model),
+                _shown_teacher(profile, teacher),
                 variant,
                 fmean(printed) if printed else None,
                 fmean(made) if made else None,
