@@ -1,16 +1,13 @@
 """`distill`: train a student beside an aligner that reads a teacher cache."""
 
-import os
-from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from distill.config import RunConfig, digest_of_run, resolve
+from distill.config import digest_of_run, resolve
 from distill.methods import METHODS
-from distill.processes import Processes, joined, speaks
+from distill.processes import joined, speaks
 from distill.rules import (
     ALIGNERS,
     DEVICES,
@@ -21,8 +18,10 @@ from distill.rules import (
     SCHEDULES,
     Formulation,
 )
+from distill.running import check_processes, folder_of, made
 from distill.session import RESUME, SHARDINGS, TRACKERS, Session, every_of, trackers_of
-from schemas.console import read_config_file, run_command, say, show_json
+from distill.telling import ask_again, tell
+from schemas.console import read_config_file, run_command
 from schemas.errors import ConfigError
 
 DEFAULT_STUDENT = "data/models/minilm"
@@ -174,7 +173,7 @@ def distill(
     from schemas.cache import open_cache
 
     harness = request_of(evaluate_with, lm_eval_include)
-    shards_folder = _folder_of(shards, quiet=quiet)
+    shards_folder = folder_of(shards, quiet=quiet)
     cache = open_cache(shards_folder, verify=False)
     run = resolve({"task": cache.manifest.request.task, **options}, cache.manifest.teacher.modality)
     check_signals(run, cache.manifest, cache.folder)
@@ -187,7 +186,7 @@ def distill(
         if evaluate_only or predict is not None or harness is not None:
             # One process can, and as fast.
             if processes.is_main:
-                _ask_again(
+                ask_again(
                     run,
                     cache,
                     folder,
@@ -199,163 +198,9 @@ def distill(
                 )
             return
         quiet = quiet or not processes.is_main
-        result = _made(run, shards_folder, folder, digest, session=session, processes=processes, quiet=quiet)
+        result = made(run, shards_folder, folder, digest, session=session, processes=processes, quiet=quiet)
         if processes.is_main:
-            _tell(run, folder, result, merge=merge, quiet=quiet, as_json=as_json)
-
-
-def check_processes(run: RunConfig, session: Session, digest: str, processes: Processes) -> None:
-    """Refuse what so many processes cannot do.
-
-    Raises:
-        ConfigError: a batch has fewer rows than there are processes, another run was asked of one of them, or
-            --sharding cannot be.
-    """
-    if run.batch_size < processes.count:
-        raise ConfigError(
-            f"--batch-size {run.batch_size}: wanted at least {processes.count}, a row for each process; "
-            "it is of all processes together"
-        )
-    if session.sharding != "none" and not processes.grouped:
-        raise ConfigError(
-            f"--sharding {session.sharding}: no processes to shard over; start with "
-            "torchrun --nproc-per-node N -m distill"
-        )
-    if session.sharding != "none" and run.compile:
-        raise ConfigError("--compile and --sharding full were not tried together; leave one out")
-    if processes.from_main(digest) != digest:
-        raise ConfigError(
-            f"process {processes.rank} was asked for the run {digest[:8]}, the main one for another; "
-            "start all with the same command, cache and student"
-        )
-
-
-def _folder_of(shards: str, *, quiet: bool) -> Path:
-    """The folder that was given, or a copy on this machine of what a URL names."""
-    if not shards:
-        raise ConfigError("--shards is empty; give the folder of a teacher cache")
-    from schemas.local_copy import local_copy
-
-    return local_copy(shards, quiet=quiet)
-
-
-def _made(
-    run: RunConfig,
-    shards: Path,
-    folder: Path,
-    digest: str,
-    *,
-    session: Session,
-    processes: Processes,
-    quiet: bool,
-) -> Any:
-    """The result of a run, which is trained where it is not finished yet."""
-    from distill.store import finished, lost
-
-    result = finished(folder, digest) if processes.is_main else None
-    doing = "finished already" if result else f"training {run.label}, seed {run.seed}"
-    again = f": {gone[0]} of the finished run is gone" if (gone := lost(folder)) else ""
-    say(f"{folder}: {doing}{again}", quiet=quiet)
-    if processes.from_main(result is not None):
-        return result
-    return _train(run, shards, folder, digest, session=session, processes=processes, quiet=quiet)
-
-
-def _tell(run: RunConfig, folder: Path, result: Any, *, merge: bool, quiet: bool, as_json: bool) -> None:
-    """Say what a finished run came to."""
-    main_metrics = ", ".join(f"{name} {value:.3f}" for name, value in result.metrics["student"].items())
-    say(f"student: {main_metrics}; {result.seconds['total']:.0f} s", quiet=quiet)
-    paired = _paired(folder, result, quiet=quiet)
-    if merge:
-        from distill.again import write_merged
-
-        say(f"merged: {write_merged(run, folder, result)}", quiet=quiet)
-    if as_json:
-        kept = result.model_dump(include={"config_hash", "metrics", "seconds"})
-        show_json({"folder": str(folder), **kept, **({"paired": paired} if paired else {})})
-
-
-def _ask_again(
-    run: RunConfig,
-    cache: Any,
-    folder: Path,
-    digest: str,
-    *,
-    split: str | None,
-    source: Path | None,
-    harness: Any,
-    as_json: bool,
-) -> None:
-    """Measure a finished run's student on a split or with lm-eval, or let it answer for a file, or all."""
-    from distill.store import finished, lost
-    from schemas.errors import ResultError
-
-    if finished(folder, digest) is None:
-        found = f"{gone[0]} is gone" if (gone := lost(folder)) else "no finished run to ask"
-        idle = "--predict, --evaluate-only and --evaluate-with"
-        raise ResultError(f"{folder}: {found}; run the same command without {idle}")
-    from distill.again import measure_again, predict
-
-    summary: dict[str, Any] = {"folder": str(folder)}
-    if split is not None:
-        summary["evaluated"] = {split: measure_again(run, cache, folder, split)}
-        say(
-            f"student on {split}: "
-            + ", ".join(f"{k} {v:.3f}" for k, v in summary["evaluated"][split].items())
-        )
-    if source is not None:
-        summary["predictions"] = str(predict(run, cache, folder, source))
-        say(f"wrote {summary['predictions']}")
-    if harness is not None:
-        from distill.harness import lines_of, measure_with_harness
-
-        path, metrics = measure_with_harness(run, cache.manifest, folder, harness)
-        summary["lm_eval"] = {"report": str(path), "metrics": metrics}
-        for line in (*lines_of(metrics), f"wrote {path}"):
-            say(line)
-    if as_json:
-        show_json(summary)
-
-
-def _paired(folder: Path, result: Any, *, quiet: bool) -> dict[str, Any] | None:
-    """Set a run beside its undistilled twin, where that stands in the same store."""
-    from distill.paired import compare, differing, twin_of
-    from distill.store import beside
-
-    twin = twin_of((folder, result), beside(folder))
-    comparison = compare((folder, result), twin) if twin else None
-    if twin is None or comparison is None:
-        return None
-    others = [f"{name} {twin[1].config[name]}" for name in differing(result, twin[1])]
-    but = f" (but with {', '.join(others)})" if others else ""
-    say(f"to the undistilled twin {twin[0]}{but}: {comparison}", quiet=quiet)
-    return {"twin": str(twin[0]), "noise": comparison.is_noise, **asdict(comparison)}
-
-
-def _train(
-    run: RunConfig,
-    shards: Path,
-    folder: Path,
-    digest: str,
-    *,
-    session: Session,
-    processes: Processes,
-    quiet: bool,
-) -> Any:
-    # OpenMP's threads spin while they wait: beside other work on the machine that costs a factor of four
-    # and more. The variable is read once, when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from distill.store import claimed
-    from schemas.cache import open_cache
-
-    # Bytes are checked once a machine.
-    cache = open_cache(shards, verify=processes.local_rank == 0)
-    with claimed(folder, run, digest) if processes.is_main else nullcontext() as made:
-        if processes.from_main(made is not None):
-            return made
-        from distill.trainer import fit
-
-        return fit(run, cache, folder, quiet=quiet, session=session, processes=processes)
+            tell(run, folder, result, merge=merge, quiet=quiet, as_json=as_json)
 
 
 def main() -> None:

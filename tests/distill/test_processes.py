@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from distill.cli import check_processes
+from distill.running import check_processes
 from distill.config import RunConfig, resolve
 from distill.hardware import find_hardware
 from distill.processes import ALONE, Processes, joined, speaks
