@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from schemas.errors import ConfigError, StoreError
 from schemas.files import whole_file
 
+# What a URL of theirs names is a path; elsewhere a bucket stands in front of it.
+_WITHOUT_BUCKETS = ("file", "local", "memory")
 _OF_THIS_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -29,7 +31,7 @@ class ObjectStore:
         url: of the folder.
 
     Raises:
-        ConfigError: it names a key, or a store whose library is not installed.
+        ConfigError: it names a key, no bucket, or a store whose library is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -39,6 +41,11 @@ class ObjectStore:
         if "@" in parts.netloc or parts.query:
             where = f"{parts.scheme}://...{parts.path}"
             raise ConfigError(f"{where}: keys do not belong into a URL; put them into the environment")
+        # Without one, fsspec would take what is left for a folder of this machine.
+        if not (parts.netloc or (parts.scheme in _WITHOUT_BUCKETS and parts.path.strip("/"))):
+            raise ConfigError(
+                f"{url}: it names no bucket and no folder; give both, such as s3://bucket/caches/NAME"
+            )
         self.url = url.rstrip("/")
         try:
             # Nothing is remembered of what was there: others write, too.
@@ -113,9 +120,15 @@ class ObjectStore:
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _OF_THIS_DISK:
                 raise
-            raise StoreError(
-                f"{what}: {_first_line(error)}; run the same command again, it goes on"
-            ) from None
+            advice = "run the same command again, it goes on"
+            if _no_keys(error):
+                advice = "put the store's keys into the environment (docs/scaling.md)"
+            raise StoreError(f"{what}: {_first_line(error)}; {advice}") from None
+
+
+def _no_keys(error: Exception) -> bool:
+    # botocore's own words.
+    return "credentials" in str(error).lower()
 
 
 def _no_bucket(error: FileNotFoundError) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 from click.testing import CliRunner
 
 from schemas.cache import open_cache
@@ -172,6 +173,15 @@ def test_a_store_that_does_not_answer(url: str, monkeypatch: pytest.MonkeyPatch)
         local_copy(url)
 
 
+def test_a_store_without_keys_says_where_they_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise NoCredentialsError
+
+    monkeypatch.setattr("s3fs.S3FileSystem.cat_file", refused)
+    with pytest.raises(StoreError, match="Unable to locate credentials; put the store's keys into the env"):
+        local_copy(url)
+
+
 def test_two_that_write_do_not_overwrite_each_other(
     prompts: Prompts, run: Run, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +264,9 @@ def test_a_folder_by_url_is_a_store_too(
         ("s3://key:secret@bucket/x", r"s3://\.\.\./x: keys do not belong into a URL"),
         ("zz://bucket/x", "Protocol not known: zz"),
         ("gs://bucket/x", "gcsfs"),
+        ("s3://", "s3://: it names no bucket"),
+        ("s3:///x", "s3:///x: it names no bucket"),
+        ("file:///", "file:///: it names no bucket and no folder"),
     ],
 )
 def test_urls_that_cannot_be(url: str, said: str) -> None:
