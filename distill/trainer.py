@@ -172,6 +172,11 @@ def _backbone(
     positions = getattr(backbone.config, "max_position_embeddings", None)
     room = run.max_new_tokens or 0
     if positions is not None and run.max_length + room > positions:
+        if room >= positions:
+            raise ConfigError(
+                f"--max-new-tokens {room}: wanted fewer than the student's {positions} positions, "
+                "which hold the prompt too"
+            )
         beside = f" less --max-new-tokens {room}" if room else ""
         raise ConfigError(
             f"--max-length {run.max_length}: wanted at most {positions - room}, "

@@ -236,6 +236,15 @@ def test_texts_are_for_tasks_with_texts(cache: TeacherCache, configure: Configur
         check_signals(run, cache.manifest, cache.folder)
 
 
+def test_an_answer_longer_than_the_positions_is_refused_by_its_own_name(
+    configure: Configure, sums_cache: TeacherCache, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ConfigError, match="--max-new-tokens 96: wanted fewer than the student's 96 positions"
+    ):
+        fit(configure(max_new_tokens=96), sums_cache, tmp_path, quiet=True)
+
+
 def test_another_tokenizer_is_refused(
     configure: Configure, sums_cache: TeacherCache, make_writer: Callable[..., Path], tmp_path: Path
 ) -> None:
