@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from distill.metrics import METRICS
 from distill.text_metrics import TEXT_METRICS
+from schemas.errors import ResultError
 from schemas.result import RunResult
 from schemas.tasks import LabelKind, TaskSpec, find_task
 
@@ -93,6 +95,9 @@ def compare(run: Run, other: Run) -> Comparison | None:
 
     McNemar's exact test of right and wrong answers, or a bootstrap of the correlations where the task is a
     regression.
+
+    Raises:
+        ResultError: predictions are cut short or damaged.
     """
     paths = [folder / PREDICTIONS_NAME for folder, _ in (run, other)]
     if not all(path.is_file() for path in paths):
@@ -122,14 +127,23 @@ def compare_texts(task: TaskSpec, references: Array, ours: Array, others: Array)
 
 def _joined(ours: Path, others: Path) -> tuple[Array, Array, Array]:
     """Labels, our answers and the other's, rows joined by id."""
-    left = pq.read_table(ours, columns=["example_id", "label", "predicted"])
-    right = pq.read_table(others, columns=["example_id", "predicted"])
+    left = _read(ours, ["example_id", "label", "predicted"])
+    right = _read(others, ["example_id", "predicted"])
     places = {name: place for place, name in enumerate(right.column(0).to_pylist())}
     pairs = [(row, places.get(name)) for row, name in enumerate(left.column(0).to_pylist())]
     rows = [row for row, place in pairs if place is not None]
     found = [place for _, place in pairs if place is not None]
     values = [np.array(left.column(name).to_pylist())[rows] for name in ("label", "predicted")]
     return values[0], values[1], np.array(right.column(1).to_pylist())[found]
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise ResultError(
+            f"{path} is cut short or damaged ({error}); delete it and run the same distill command again"
+        ) from None
 
 
 def _right(labels: Array, predicted: Array) -> NDArray[np.bool_]:

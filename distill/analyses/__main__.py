@@ -18,7 +18,7 @@ from schemas.console import run_command, say, show_json
 @click.option("--shards", type=click.Path(path_type=Path), required=True, help="The cache of both runs.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for tables of rows and of points.")
 @click.option("--aligner/--no-aligner", default=True, help="Points of the aligner too, with --out.")
-@click.option("--seed", type=int, default=0, help="Of k-means and t-SNE.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of k-means and t-SNE.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def analyses(
     distilled: Path,

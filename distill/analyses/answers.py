@@ -77,8 +77,8 @@ def answers_of(distilled: Finished, undistilled: Finished) -> Answers:
     """Join what two runs left in `predictions.parquet`, by the ids of the rows.
 
     Raises:
-        AnalysisError: the runs are of two tasks or reported different rows, or no answer of the task is right
-            or wrong.
+        AnalysisError: the runs are of two tasks or reported different rows, their predictions are damaged, or
+            no answer of the task is right or wrong.
     """
     if distilled.run.task != undistilled.run.task:
         raise AnalysisError(
@@ -107,7 +107,13 @@ def answers_of(distilled: Finished, undistilled: Finished) -> Answers:
 
 
 def _predictions(finished: Finished, task: TaskSpec) -> pl.DataFrame:
-    table = pl.read_parquet(finished.folder / PREDICTIONS_NAME)
+    path = finished.folder / PREDICTIONS_NAME
+    try:
+        table = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise AnalysisError(
+            f"{path} is cut short or damaged ({error}); delete it and run the same distill command again"
+        ) from None
     if task.label_kind is LabelKind.REGRESSION or task.metric == "rouge_l":
         raise AnalysisError(
             f"task {task.name} is measured by {task.metric}: its answers are near or far, not right or "

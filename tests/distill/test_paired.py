@@ -10,6 +10,7 @@ from scipy.stats import binom
 from distill.paired import bootstrap, compare, differing, mcnemar, twin_of
 from distill.report import report
 from distill.store import beside
+from schemas.errors import ResultError
 from schemas.manifest import TeacherIdentity
 from schemas.result import CacheOrigin, RunResult, write_result
 
@@ -106,6 +107,11 @@ def test_rows_are_joined_by_id(tmp_path: Path) -> None:
     assert (found.rows, found.difference) == (18, pytest.approx(10 / 18))
     assert str(found).startswith("accuracy +0.556 (95 % interval +")
     assert str(found).endswith("McNemar's exact test, 18 rows, p = 0.002")
+    (twin[0] / "predictions.parquet").write_bytes(b"PAR1")
+    with pytest.raises(
+        ResultError, match=r"plain/predictions\.parquet is cut short or damaged .*; delete it"
+    ):
+        compare(ours, twin)
     (twin[0] / "predictions.parquet").unlink()
     assert compare(ours, twin) is None
 

@@ -72,6 +72,13 @@ def test_runs_on_other_rows_are_refused(made: tuple[Path, Path]) -> None:
         answers_of(*map(open_run, made))
 
 
+def test_damaged_predictions_are_one_line(made: tuple[Path, Path]) -> None:
+    path = made[1] / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(AnalysisError, match=r"predictions\.parquet is cut short or damaged .*; delete it"):
+        answers_of(*map(open_run, made))
+
+
 def test_a_regression_has_no_right_and_wrong(
     train: Callable[..., Path], cache_of: Callable[..., TeacherCache], tmp_path: Path, armada: Path
 ) -> None:

@@ -111,6 +111,14 @@ def test_runs_that_are_no_twins_are_told(
     assert said.stderr == "the runs are no twins: they differ in epochs, seed\n"
 
 
+def test_a_seed_that_no_generator_takes_is_refused(armada: Path, cache: TeacherCache) -> None:
+    arguments = [str(armada), str(armada), "--shards", str(cache.folder), "--seed", "-1"]
+    said = CliRunner().invoke(analyses, arguments)
+
+    assert said.exit_code == 2
+    assert "-1 is not in the range" in said.stderr
+
+
 def test_the_command_fails_in_one_line(tmp_path: Path, cache: TeacherCache) -> None:
     start = [sys.executable, "-m", "distill.analyses", str(tmp_path), str(tmp_path), "--shards"]
     done = subprocess.run([*start, str(cache.folder)], capture_output=True, text=True, check=False)
