@@ -26,7 +26,7 @@ def parse_label(raw: RawLabel, task: TaskSpec) -> Label:
         case LabelKind.GENERATIVE:
             return Label(target_text=_text(raw, task))
         case LabelKind.NONE:
-            raise ValueError(f"label {raw!r}: task {task.name} has none; leave it out")
+            raise ValueError(f"label {raw!r}: task {task.name} has none; leave it out, or give --task")
 
 
 def _class_id(raw: object, task: TaskSpec) -> int:

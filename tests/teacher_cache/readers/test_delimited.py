@@ -100,7 +100,7 @@ def test_what_polars_writes_is_read_back(read: Read, rows: list[tuple[str, str]]
         (b"text,x\na\0b,x\n", r"line 2: a NUL byte, which no text has"),
         ("text,x\na,b\rc\n", r"line 2: new-line character seen in unquoted field"),
         ("text,split\nFine.,dev\n", r"line 2: split: Input should be 'train'"),
-        ("text,label\nFine.,1\n", r"line 2: label 1: task free has none; leave it out"),
+        ("text,label\nFine.,1\n", r"line 2: label 1: task free has none; leave it out, or give --task"),
         ("text,messages\nFine.,[\n", r"line 2: messages: Invalid JSON: .*; mend the row"),
         ("text,messages\nFine.,7\n", r"line 2: messages: Input should be a valid list"),
         ("text,media\nFine.,[1]\n", r'line 2: media.0: a path is wanted, or {"path"'),
