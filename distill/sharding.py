@@ -58,6 +58,9 @@ def whole(module: nn.Module) -> Generator[None]:
     try:
         yield
     finally:
+        # The next backward would fetch ahead by the order of these forwards, which processes that answered
+        # for different numbers of batches do not share: each would wait for another collective.
+        module.reset_iter_state()
         for part in parts:
             part.reshard()
             part.set_reshard_after_forward(part is not module, recurse=False)

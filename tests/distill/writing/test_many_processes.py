@@ -43,3 +43,16 @@ def test_of_texts(
     many = start_group(tmp_path / "many", *where, *options, *more, count=count)
     assert (alone.statuses, many.statuses) == ([0], [0] * count), (alone.lines, many.lines)
     equal(alone, many)
+
+
+def test_processes_that_measured_different_numbers_of_batches_train_on(
+    start_group: Start, sums_cache: TeacherCache, writer_folder: Path, tmp_path: Path
+) -> None:
+    # The rows that choose the checkpoint are one batch: the second process answers for none of them.
+    options = (*SMALL, "--epochs", "2", "--method", "seqkd")
+    runs = [
+        start_group(tmp_path / sharding, sums_cache, writer_folder, *options, "--sharding", sharding)
+        for sharding in ("none", "full")
+    ]
+    assert [run.statuses for run in runs] == [[0, 0], [0, 0]], [run.lines for run in runs]
+    equal(*runs)
