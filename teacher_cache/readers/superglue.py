@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from schemas.errors import SourceError
 from schemas.tasks import TaskSpec
 from teacher_cache.readers.gathering import Gathering
 from teacher_cache.readers.media_items import MediaReader
@@ -36,6 +37,9 @@ def _read(path: Path, file: SplitFile, task: TaskSpec) -> Reading:
     gathering = Gathering(path=path, task_name=task.name, media=MediaReader(None))
     for place, record in read_records(path):
         where = f"{path}, {place}"
+        # COPA's, which what is asked is worded by.
+        if task.name == "superglue/copa" and record.get("question") not in ("cause", "effect"):
+            raise SourceError(f"{where}: 'question' is not 'cause' or 'effect'; mend the line")
         row = {
             "example_id": file.row_id(gathering.num_rows + 1),
             "split": file.split,

@@ -131,3 +131,9 @@ def test_a_line_that_is_not_as_it_should_be_is_refused(tmp_path: Path, content: 
     with pytest.raises(SourceError, match=message) as refusal:
         read_superglue(tmp_path, TASKS["superglue/cb"])
     assert "\n" not in str(refusal.value)
+
+
+def test_a_question_of_copa_is_for_a_cause_or_an_effect(tmp_path: Path) -> None:
+    write(tmp_path, {"val.jsonl": [{**ROWS["superglue/copa"][1][0], "question": "why"}]})
+    with pytest.raises(SourceError, match="line 1: 'question' is not 'cause' or 'effect'"):
+        read_superglue(tmp_path, TASKS["superglue/copa"])
