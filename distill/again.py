@@ -1,6 +1,7 @@
 """A finished run's student, asked again: to measure it on a split, or to answer for new texts."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -54,7 +55,8 @@ def predict(run: RunConfig, cache: TeacherCache, folder: Path, source: Path) -> 
         run: that made it.
         cache: that it learnt from, which says how prompts are put.
         folder: of the finished run; the answers go there.
-        source: `.jsonl`, `.csv` or `.parquet` with the task's fields as columns; `example_id` is kept.
+        source: `.jsonl`, `.csv` or `.parquet` with the task's fields as columns, or below `fields` as in a
+            source of stage one; `example_id` is kept.
 
     Returns:
         The file written: `predictions-NAME.parquet`.
@@ -115,14 +117,29 @@ def _chunks(source: Path) -> Iterator[Rows]:
     if source.suffix not in readers:
         raise SourceError(f"--predict {source}: wanted a file that ends in {', '.join(readers)}")
     try:
-        yield from readers[source.suffix](source)
+        for rows in readers[source.suffix](source):
+            yield [_flat(row) for row in rows]
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise SourceError(f"--predict {source}: cannot be read ({reason}); give another file") from None
+        raise SourceError(
+            f"--predict {source}: cannot be read ({_reason(error)}); give another file"
+        ) from None
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the task's fields as columns, where it has them below `fields`."""
+    fields = row.get("fields")
+    return {**row, **fields} if isinstance(fields, dict) else row
+
+
+def _reason(error: OSError | ValueError) -> str:
+    # With an error number, each reader words the same fault in a way of its own.
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error).splitlines()[0]
 
 
 def _json_lines(source: Path) -> Iterator[Rows]:
-    with source.open(encoding="utf-8") as lines:
+    with source.open(encoding="utf-8-sig") as lines:
         rows = (_object(line) for line in lines if line.strip())
         while chunk := list(islice(rows, _ROWS)):
             yield chunk

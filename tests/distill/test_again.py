@@ -55,9 +55,38 @@ def test_answers_for_a_file_as_it_did_for_the_split(
         assert row["class"] == ("negative", "positive")[row["predicted"]]
 
 
+def test_answers_for_the_lines_that_stage_one_reads(made: Made, cache: TeacherCache, tmp_path: Path) -> None:
+    run, folder, _ = made
+    row = {"example_id": "a", "text": "A fine film."}
+    (tmp_path / "flat.jsonl").write_text(json.dumps(row))
+    nested = {"example_id": "a", "task": "movie-sentiment", "fields": {"text": "A fine film."}, "label": 1}
+    (tmp_path / "nested.jsonl").write_text(json.dumps(nested), encoding="utf-8-sig")
+    flat, same = (
+        pq.read_table(predict(run, cache, folder, tmp_path / name)) for name in ("flat.jsonl", "nested.jsonl")
+    )
+    assert same.equals(flat)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_a_file_that_is_not_there_is_one_plain_line(
+    made: Made, cache: TeacherCache, tmp_path: Path, suffix: str
+) -> None:
+    source = tmp_path / f"absent.{suffix}"
+    with pytest.raises(SourceError) as caught:
+        predict(made[0], cache, made[1], source)
+    assert str(caught.value) == (
+        f"--predict {source}: cannot be read (No such file or directory); give another file"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        (
+            "a.jsonl",
+            json.dumps({"fields": {"words": "x"}}),
+            r"no text in the column 'text', only fields, words",
+        ),
         ("a.jsonl", json.dumps({"words": "x"}), r"row 1 has no text in the column 'text', only words"),
         ("a.jsonl", json.dumps({"text": "x"}) + "\n" + json.dumps({"text": 3}), r"row 2 has no text"),
         ("a.jsonl", "{", r"cannot be read"),
