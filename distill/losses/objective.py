@@ -16,6 +16,7 @@ from distill.means import WHOLE, Means
 from distill.rules import Formulation
 from distill.teacher_tokens import TeacherTokens
 from distill.view import TokenView, View
+from schemas.errors import ConfigError
 from schemas.tasks import LabelKind, TaskSpec
 
 Part = TypeVar("Part")
@@ -269,10 +270,19 @@ def _match_aux(task: TaskSpec, distillation: DistillationConfig, weight: float) 
 
 
 def manifold_terms(distillation: DistillationConfig) -> tuple[Term, ...]:
-    """The manifold loss by its weight beta, or nothing where there is none."""
-    if distillation.manifold == "none":
+    """The manifold loss by its weight beta, or nothing where there is none.
+
+    Raises:
+        ConfigError: the formulation has no such loss.
+    """
+    name, formulation = distillation.manifold, distillation.formulation
+    if name == "none":
         return ()
-    loss = MANIFOLD_LOSSES[distillation.formulation, distillation.manifold]
+    if (formulation, name) not in MANIFOLD_LOSSES:
+        having = [str(one) for one, other in MANIFOLD_LOSSES if other == name]
+        wanted = f"give --formulation {' or '.join(having)}" if having else "choose another --manifold"
+        raise ConfigError(f"--manifold {name} has no formulation {formulation}; {wanted}")
+    loss = MANIFOLD_LOSSES[formulation, name]
 
     def value(view: View, aligner: View | None, _: Tensor, means: Means = WHOLE) -> Tensor:
         return loss(there(view.latent_BP), there(there(aligner).latent_BP), means)

@@ -4,14 +4,17 @@ import pytest
 import torch
 
 from distill.config import DistillationConfig
+from distill.losses.manifold import MANIFOLD_LOSSES
 from distill.losses.objective import (
     Objective,
     aligner_objective,
+    manifold_terms,
     student_objective,
     undistilled_objective,
 )
 from distill.rules import Formulation
 from distill.view import View
+from schemas.errors import ConfigError
 from schemas.tasks import LabelKind, TaskSpec, find_task
 
 SINGLE = find_task("movie-sentiment")
@@ -29,6 +32,14 @@ def view(seed: int) -> View:
 
 def names(objective: Objective) -> list[str]:
     return [term.name for term in objective.terms]
+
+
+def test_a_manifold_loss_of_another_formulation_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(MANIFOLD_LOSSES, (Formulation.PAPER, "euclid"))
+    assert [term.name for term in manifold_terms(replace(FULL, manifold="euclid"))] == ["manifold"]
+    with pytest.raises(ConfigError) as caught:
+        manifold_terms(replace(FULL, manifold="euclid", formulation=Formulation.PAPER))
+    assert str(caught.value) == "--manifold euclid has no formulation paper; give --formulation reference"
 
 
 @pytest.mark.parametrize("formulation", list(Formulation))
