@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -55,17 +56,18 @@ def served(folder: Path, *arguments: str) -> Iterator[str]:
         "float32",
     ]
     command += ["--enforce-eager", "--no-enable-prefix-caching", "--generation-config", "vllm", *arguments]
-    log = folder.parent / f"server-{port}.log" if os.access(folder.parent, os.W_OK) else Path(os.devnull)
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
     environment |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
-    with log.open("w") as told:
-        process = subprocess.Popen(command, env=environment, stdout=told, stderr=told)
-    try:
-        _wait(process, f"http://127.0.0.1:{port}/health", log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(60)
+    with tempfile.TemporaryDirectory() as logs:
+        log = Path(logs) / "server.log"
+        with log.open("w") as told:
+            process = subprocess.Popen(command, env=environment, stdout=told, stderr=told)
+        try:
+            _wait(process, f"http://127.0.0.1:{port}/health", log)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
