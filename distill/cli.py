@@ -110,7 +110,7 @@ def _choice(values: Any) -> click.Choice:
     "--checkpoint-every", default="60s", help="Batches (100) or seconds (60s, then under 5 % of the time)."
 )
 @click.option("--evaluate-only", is_flag=True, help="Measure a finished run's student again on --split.")
-@click.option("--split", default="validation", help="Split that --evaluate-only reads.")
+@click.option("--split", help="Split that --evaluate-only reads.  [default: validation]")
 @click.option("--predict", type=_PATH, help="Answer for a JSONL, CSV or Parquet file's rows.")
 @click.option(
     "--evaluate-with", metavar="lm-eval:TASK[,TASK]", help="Have lm-eval measure a finished run's student."
@@ -140,7 +140,7 @@ def distill(
     sharding: str,
     tracker: tuple[str, ...],
     evaluate_only: bool,
-    split: str,
+    split: str | None,
     predict: Path | None,
     evaluate_with: str | None,
     lm_eval_include: Path | None,
@@ -172,6 +172,8 @@ def distill(
     from distill.weights import digest_of_student
     from schemas.cache import open_cache
 
+    if split is not None and not evaluate_only:
+        raise ConfigError("--split has no effect without --evaluate-only; leave it out")
     harness = request_of(evaluate_with, lm_eval_include)
     shards_folder = folder_of(shards, quiet=quiet)
     cache = open_cache(shards_folder, verify=False)
@@ -191,7 +193,7 @@ def distill(
                     cache,
                     folder,
                     digest,
-                    split=split if evaluate_only else None,
+                    split=(split or "validation") if evaluate_only else None,
                     source=predict,
                     harness=harness,
                     as_json=as_json,

@@ -150,6 +150,11 @@ def _from_environment() -> Processes:
             f"WORLD_SIZE is {count!r}, RANK {os.environ['RANK']!r}: wanted whole numbers; start the "
             "processes with torchrun"
         ) from None
+    if not 0 <= rank < total:
+        raise ConfigError(
+            f"RANK is {rank} and WORLD_SIZE {total}: wanted a rank from 0 to {total - 1}; "
+            "start the processes with torchrun"
+        )
     return Processes(rank, total, local_rank, local_count, grouped=True)
 
 

@@ -55,6 +55,8 @@ class ObjectStore:
                 f"{url}: {_first_line(error)}; install the store's library, such as "
                 'pip install "armada-distill[s3]"'
             ) from None
+        if "memory" in self._files.protocol:
+            raise ConfigError(f"{url}: what it holds ends with this process; give a store that stays")
         self._root = str(root).rstrip("/")
 
     def read(self, name: str) -> bytes | None:

@@ -148,12 +148,15 @@ def _spent(spent: Sequence[Spent]) -> Spent | None:
 
 
 def _join(parts: Parts, out: Path, wanted: CacheManifest) -> CacheManifest:
+    for folder, manifest in parts.items():
+        for file in manifest.files:
+            if not _is_there(out / file.name, file):
+                open_shard(folder, file, manifest).close()
     # Without files: it says whose the folder is, and is no cache to read yet.
     write_manifest(out, wanted.model_copy(update={"files": ()}))
     for folder, manifest in parts.items():
         for file in manifest.files:
             if not _is_there(out / file.name, file):
-                open_shard(folder, file, manifest).close()
                 _bring(folder / file.name, out / file.name)
         for picture in sorted((folder / MEDIA_NAME).glob("*")):
             _bring(picture, out / MEDIA_NAME / picture.name)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from schemas.errors import SourceError
@@ -112,7 +112,16 @@ def make_plan(config: CacheConfig, default_template: str = PLAIN) -> Plan:
         _check_no_system(asked)
     if config.score is not None:
         asked = with_answers_to_score(asked, task, config.score)
-    return Plan(task, source, asked, media, template, reading.notices)
+    return Plan(task, source, asked, media, template, (*reading.notices, *_absent(config, source, chosen)))
+
+
+def _absent(config: CacheConfig, source: str, examples: Iterable[Example]) -> Iterator[str]:
+    """Splits that `distill` needs and the task's own files lack: to be heard before a teacher is paid."""
+    there = {example.split for example in examples}
+    if config.prompts is None:
+        for split, use in (("train", "trains on"), ("validation", "reports")):
+            if split in config.splits and split not in there:
+                yield f"{source}: no rows of the split {split}, which distill {use}"
 
 
 def _read(config: CacheConfig) -> tuple[str, Reading]:

@@ -128,6 +128,10 @@ def prepare(
     plans = {study.name: planner.plan(study) for study in studies}
     if not all:
         _refuse_empty(plans)
+    if tasks and not any(plan.readings for plan in plans.values()):
+        raise ConfigError(
+            f"--tasks {tasks}: none of them stands in what was chosen; leave it out, or choose others"
+        )
     return Session(
         plans=plans,
         profile=filled,

@@ -110,6 +110,7 @@ def test_a_finished_run_is_found_without_torch(tmp_path: Path) -> None:
         (["--student", "no/such/place"], 1, ["no/such/place", "make data"]),
         (["--shards", "nowhere"], 1, ["nowhere", "cache-teacher"]),
         (["--config", "missing.toml"], 2, ["missing.toml"]),
+        (["--split", "test"], 2, ["--split has no effect without --evaluate-only"]),
         (["--shards", ""], 2, ["--shards is empty; give the folder of a teacher cache"]),
         (["--out", ""], 2, ["'--out'", "it is empty; give a path, or leave the option out"]),
     ],

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from distill.running import check_processes
 from distill.config import RunConfig, resolve
 from distill.hardware import find_hardware
 from distill.processes import ALONE, Processes, joined, speaks
+from distill.running import check_processes
 from distill.session import Session
 from distill.sharding import shard
 from schemas.errors import ConfigError
@@ -40,11 +40,21 @@ def test_without_a_launcher_a_run_is_alone() -> None:
         ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2 and RANK is not set; start the processes with torchrun"),
         ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}, "MASTER_ADDR is not set"),
         (
+            {
+                "WORLD_SIZE": "2",
+                "RANK": "5",
+                "LOCAL_RANK": "0",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": "1",
+            },
+            "RANK is 5 and WORLD_SIZE 2: wanted a rank from 0 to 1",
+        ),
+        (
             dict.fromkeys(NAMES, "1") | {"ACCELERATE_USE_FSDP": "true"},
             "give --sharding full in place of accelerate launch --use_fsdp",
         ),
         (dict.fromkeys(NAMES, "1") | {"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two'"),
-        (dict.fromkeys(NAMES, "1") | {"MASTER_PORT": "no port"}, "found no group at 1:no port"),
+        (dict.fromkeys(NAMES, "1") | {"RANK": "0", "MASTER_PORT": "no port"}, "found no group at 1:no port"),
     ],
 )
 def test_a_group_that_cannot_meet_is_one_line(

@@ -263,6 +263,7 @@ def test_a_folder_by_url_is_a_store_too(
     [
         ("s3://key:secret@bucket/x", r"s3://\.\.\./x: keys do not belong into a URL"),
         ("zz://bucket/x", "Protocol not known: zz"),
+        ("memory://bucket/x", "what it holds ends with this process"),
         ("gs://bucket/x", "gcsfs"),
         ("s3://", "s3://: it names no bucket"),
         ("s3:///x", "s3:///x: it names no bucket"),

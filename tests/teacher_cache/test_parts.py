@@ -149,6 +149,8 @@ def test_a_damaged_or_unfinished_part_is_refused(parts: list[Path], tmp_path: Pa
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(CacheError, match="is cut short"):
         merge(parts, tmp_path / "merged")
+    # Nothing is there that would pass for a cache that was begun.
+    assert [path.name for path in (tmp_path / "merged").iterdir()] == [".lock"]
 
 
 def test_nothing_foreign_is_touched(prompts: Prompts, run: Run, parts: list[Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,13 @@ def test_a_split_that_is_empty_is_said(prompts: Prompts) -> None:
 def test_fields_that_the_task_has_not_are_refused(prompts: Prompts) -> None:
     with pytest.raises(SourceError, match=r"example row-0: fields \['review'\], task movie-sentiment wants"):
         plan(prompts(5, fields={"review": "Fine."}))
+
+
+def test_files_of_a_split_that_are_not_there_are_spoken_of(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("gj04\t1\t\tThe cat sleeps.\n", encoding="utf-8")
+    config = CacheConfig(model="none", task="glue/cola", source=tmp_path)
+
+    assert make_plan(config).notices == (
+        f"{tmp_path.name}: no rows of the split validation, which distill reports",
+    )
+    assert make_plan(replace(config, splits=("train",))).notices == ()
