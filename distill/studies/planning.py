@@ -11,9 +11,9 @@ from distill.signals import check_signals
 from distill.store import folder_in
 from distill.studies.profiles import Profile, Student, Task
 from distill.studies.study import Cell, Key, Study
-from distill.weights import digest_of_student
+from distill.weights import digest_of_student, is_hub_name
 from schemas.cache import TeacherCache, open_cache
-from schemas.errors import ArmadaError, CacheError, ConfigError
+from schemas.errors import ArmadaError, CacheError, ConfigError, StudentError
 from schemas.local_copy import local_copy
 
 
@@ -113,6 +113,7 @@ class Planner:
         chosen = self._cache(cell, task)
         if student.path is None:
             raise _NotRunError(f"no student given for {cell.trained}", f"give --students {cell.trained}=PATH")
+        _check_folder(cell.trained, student)
         runs = {seed: self._run(cell, task, student, chosen, seed) for seed in self.seeds}
         return Reading(cell, cell.head, task.metric_of(cell.key.metric), runs)
 
@@ -174,6 +175,17 @@ class _NotRunError(Exception):
         self.advice = advice
 
 
+def _check_folder(name: str, student: Student) -> None:
+    """Refuse a student that is not there, by the option that gives one here."""
+    assert student.path is not None, "refused before"
+    if is_hub_name(student.path) or Path(student.path).is_dir():
+        return
+    wanted = f"run {student.made_by} (make tables-mini does)" if student.made_by else "correct it"
+    raise StudentError(
+        f"--students {name}={student.path}: no such folder; {wanted}, or give --students {name}=PATH"
+    )
+
+
 # Hundreds of runs share a student, and its files are hashed whole.
 _digest_of_student = cache(digest_of_student)
 
@@ -211,5 +223,5 @@ def with_students(profile: Profile, given: Iterable[str]) -> dict[str, Student]:
             raise ConfigError(f"--students {entry}: wanted NAME=PATH, such as bert-base=models/bert-base")
         if name not in students:
             raise ConfigError(f"--students {entry}: no such model; choose from {', '.join(sorted(students))}")
-        students[name] = replace(students[name], path=path)
+        students[name] = replace(students[name], path=path, made_by=None)
     return students

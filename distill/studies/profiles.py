@@ -24,10 +24,12 @@ class Student:
     Attributes:
         path: a folder or hub name; None where the user gives it (`--students`).
         options: of `distill` that go with it, such as an adapter's rank.
+        made_by: the commands that make a folder of ours; None for one that the user gave.
         is_own: it is the paper's model.
     """
 
     path: str | None = None
+    made_by: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     is_own: bool = True
 
@@ -208,17 +210,27 @@ _FEW_ROWS = {"limit_train": 320, "batch_size": 8, "lr_schedule": "linear", "warm
 # Half of a model has to learn anew what the other half knew: as many rows as there are, twice as often.
 _SHALLOW: dict[str, Any] = {"lr": 2e-4, "epochs": 4, "batch_size": 16, "limit_train": 500}
 
+_SMOLLM2 = Student(
+    path="data/models/smollm2-135m-instruct",
+    made_by="make data",
+    options={**_LORA, "epochs": 1},
+    is_own=False,
+)
+
 MINI = Profile(
     name="mini",
     students={
-        "bert-base": Student(path="data/models/minilm", options={"lr": 2e-4}, is_own=False),
-        "bert-6l": Student(path="data/models/minilm-3l", options=_SHALLOW, is_own=False),
-        "llama-7b": Student(
-            path="data/models/smollm2-135m-instruct", options={**_LORA, "epochs": 1}, is_own=False
+        "bert-base": Student(
+            path="data/models/minilm", made_by="make data", options={"lr": 2e-4}, is_own=False
         ),
-        "llama-3.2-3b": Student(
-            path="data/models/smollm2-135m-instruct", options={**_LORA, "epochs": 1}, is_own=False
+        "bert-6l": Student(
+            path="data/models/minilm-3l",
+            made_by="make data and python data/first_layers.py data/models/minilm 3 data/models/minilm-3l",
+            options=_SHALLOW,
+            is_own=False,
         ),
+        "llama-7b": _SMOLLM2,
+        "llama-3.2-3b": _SMOLLM2,
     },
     tasks={
         "CoLA": Task(name="movie-sentiment", is_own=False),

@@ -12,7 +12,7 @@ from distill.studies.planning import Planner, open_caches, with_students
 from distill.studies.profiles import MINI, PAPER, PROFILES, Profile
 from distill.studies.study import Study
 from schemas.cache import TeacherCache
-from schemas.errors import CacheError, ConfigError
+from schemas.errors import CacheError, ConfigError, StudentError
 from schemas.manifest import TeacherIdentity
 from schemas.tasks import TASKS
 from tests.distill.studies.tiny_studies import STUDY
@@ -91,6 +91,24 @@ def test_a_filter_of_tasks_takes_either_name(planner: Planner) -> None:
     for names in ({"CoLA"}, {"movie-sentiment"}):
         assert len(replace(planner, tasks=frozenset(names)).plan(STUDY).readings) == 4
     assert replace(planner, tasks=frozenset({"RTE"})).plan(STUDY).readings == []
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_student_that_is_not_there_comes_with_what_makes_it(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shallow = replace(planner.profile, students={"bert-base": MINI.students["bert-6l"]})
+    if given:
+        shallow = replace(shallow, students=with_students(shallow, ["bert-base=models/some/folder"]))
+    with pytest.raises(StudentError) as caught:
+        replace(planner, profile=shallow).plan(STUDY)
+    found, advice = str(caught.value).split("; ")
+    folder = "models/some/folder" if given else "data/models/minilm-3l"
+    assert found == f"--students bert-base={folder}: no such folder"
+    made_by = "python data/first_layers.py data/models/minilm 3 data/models/minilm-3l"
+    assert (made_by in advice) is not given
+    assert advice.endswith("or give --students bert-base=PATH")
 
 
 def test_students_are_given_by_name_and_path() -> None:
