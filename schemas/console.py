@@ -5,6 +5,7 @@ Both stages use it and neither may import the other, so it stands here; rich is 
 
 import errno
 import json
+import os
 import sys
 import time
 import tomllib
@@ -26,7 +27,7 @@ _CONFIG_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "float range": ("a number", (float, int)),
     "boolean": ("true or false", (bool,)),
 }
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 SecondsLeft = Callable[[], float | None]
 
@@ -231,10 +232,22 @@ def _only_if(speaks: Callable[[], bool]) -> None:
 def _disk_line(error: OSError) -> str:
     where = f" {error.filename}" if error.filename else ""
     reason = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM) and error.filename:
+        denied, advice = _denied(Path(str(error.filename)))
+        return f"cannot {denied}{where}: {reason}; {advice}"
     if error.errno in _DISK_ERRORS:
         advice = "make room or give another folder, then run the same command: it goes on"
         return f"cannot write{where}: {reason}; {advice}"
     return f"cannot use{where}: {reason}; give another path"
+
+
+def _denied(path: Path) -> tuple[str, str]:
+    """What this user may not do with a path, and what to do then; the error itself does not tell."""
+    if not os.access(path.parent, os.X_OK):
+        return "reach", "open the folders that lead there to this user, or give another path"
+    if path.exists() and not os.access(path, os.R_OK):
+        return "read", "make it readable for this user, or give another path"
+    return "write", "give a folder that this user may write, then run the same command: it goes on"
 
 
 def fail(name: str, message: str, status: int, *, speaks: Callable[[], bool] = _always) -> NoReturn:

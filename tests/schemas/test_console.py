@@ -1,6 +1,7 @@
 """What every command promises: one line for a fault, and a file of options that flags override."""
 
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,34 @@ def test_a_fault_is_one_line(
 
     assert (code, line.count("\n")) == (status, 1)
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("name", "closed", "said"),
+    [
+        ("file", "file", "cannot read {}: Permission denied; make it readable for this user"),
+        ("file", "", "cannot write {}: Permission denied; give a folder that this user may write"),
+        ("new", "", "cannot write {}: Permission denied; give a folder that this user may write"),
+        ("folder/file", "folder", "cannot reach {}: Permission denied; open the folders that lead there"),
+    ],
+)
+def test_what_may_not_be_done_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    name: str,
+    closed: str,
+    said: str,
+) -> None:
+    (tmp_path / "file").write_text("x")
+    # Root may do what the mode forbids, so the mode alone would test nothing in a container.
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path / closed or not closed)
+    path = str(tmp_path / name)
+    code, line = left_with(PermissionError(errno.EACCES, "Permission denied", path), capsys)
+
+    assert (code, line.count("\n")) == (1, 1)
+    assert said.format(path) in line
 
 
 def test_a_message_does_not_flood_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
