@@ -25,7 +25,11 @@ VLLM = pins_of("constraints-vllm.txt")
     "line",
     [
         *PROJECT["dependencies"],
-        *(line for extra in ("speech", "openai", "diffusion", "hub", "ray", "s3", "dev") for line in EXTRAS[extra]),
+        *(
+            line
+            for extra in ("speech", "openai", "diffusion", "hub", "ray", "s3", "dev")
+            for line in EXTRAS[extra]
+        ),
     ],
 )
 def test_pin_is_inside_the_declared_range(line: str) -> None:
