@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,11 +18,11 @@ from distill.config import RunConfig
 from distill.disciplines import DISCIPLINES
 from distill.export import MERGED_FOLDER, STUDENT_FOLDER, export_student, write_card
 from distill.hardware import find_hardware
-from distill.pretrained import load_tokenizer, pad_alike
+from distill.pretrained import load_tokenizer, pad_alike, plain_errors, reason_of
 from distill.respondent import Respondent, Rows
 from distill.split import Split
 from schemas.cache import TeacherCache
-from schemas.errors import SourceError
+from schemas.errors import SourceError, StudentError
 from schemas.files import whole_file
 from schemas.result import RunResult
 from schemas.tasks import TaskSpec, find_task
@@ -104,12 +105,27 @@ def load_student(run: RunConfig, folder: Path) -> tuple[Any, Any, TaskSpec, torc
     """
     task, device = find_task(run.task), find_hardware(run.device, "fp32").device
     place = folder / STUDENT_FOLDER
-    tokenizer = load_tokenizer(str(place))
     discipline = DISCIPLINES[task.label_kind]
-    backbone = discipline.plain(run.student if run.lora else str(place), task)
-    pad_alike(backbone, tokenizer)
-    student = discipline.student(load(backbone, place) if run.lora else backbone)
+    base = discipline.plain(run.student, task) if run.lora else None
+    with _left_by_a_run(place):
+        tokenizer = load_tokenizer(str(place))
+        backbone = discipline.plain(str(place), task) if base is None else base
+        pad_alike(backbone, tokenizer)
+        student = discipline.student(backbone if base is None else load(base, place))
     return student.to(device).eval(), tokenizer, task, device
+
+
+@contextmanager
+def _left_by_a_run(place: Path) -> Generator[None]:
+    """Say of a student that was whole once and cannot be loaded how it is made again."""
+    try:
+        with plain_errors(str(place)):
+            yield
+    except StudentError as error:
+        raise StudentError(
+            f"{place} cannot be loaded ({reason_of(error.__cause__ or error)}); "
+            "delete this folder and run the distill command that made it once more"
+        ) from None
 
 
 def _chunks(source: Path) -> Iterator[Rows]:

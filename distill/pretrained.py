@@ -131,11 +131,15 @@ def plain_errors(student: str) -> Generator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StudentError(
-            f"--student {student}: cannot be loaded ({reason}); give a folder with a whole model, "
+            f"--student {student}: cannot be loaded ({reason_of(error)}); give a folder with a whole model, "
             f"such as {Path('data/models/minilm')} (make data)"
-        ) from None
+        ) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error says, or its name where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from distill.adapter import adapt
-from distill.again import measure_again, predict, write_merged
+from distill.again import load_student, measure_again, predict, write_merged
 from distill.cli import distill
 from distill.config import LoraConfig, RunConfig, resolve
-from distill.pretrained import load_with_fresh
+from distill.export import export_student
+from distill.pretrained import load_tokenizer, load_with_fresh
 from distill.session import Every, Session
 from distill.student import Student
 from distill.tower import learnt
@@ -112,6 +114,21 @@ def test_can_be_asked_again(made: Made, cache: TeacherCache, tmp_path: Path) -> 
     answered = pq.read_table(predict(run, cache, folder, source)).column("logits").to_pylist()
     reported = pq.read_table(folder / "predictions.parquet").column("logits").to_pylist()
     assert np.array(answered) == pytest.approx(np.array(reported), abs=1e-4)
+
+
+def test_a_damaged_adapter_is_told_from_a_base_that_is_gone(tiny_llama: Path, tmp_path: Path) -> None:
+    run, place = configured(tiny_llama), tmp_path / "student"
+    assert run.lora is not None
+    backbone, fresh = load_with_fresh(str(tiny_llama), TASK)
+    adapted = adapt(backbone, run.lora, fresh)
+    export_student(place, adapted, load_tokenizer(str(tiny_llama)), str(tiny_llama))
+    load_student(run, tmp_path)
+    with pytest.raises(StudentError, match=r"^--student .*gone: cannot be loaded"):
+        load_student(replace(run, student=str(tmp_path / "gone")), tmp_path)
+    weights = place / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(StudentError, match=r"/student cannot be loaded \(.*\); delete this folder and run"):
+        load_student(run, tmp_path)
 
 
 def test_it_learns_and_says_what_it_trained(made: Made, base: Path) -> None:

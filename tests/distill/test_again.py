@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,7 @@ from distill.again import measure_again, predict
 from distill.config import RunConfig, resolve
 from distill.trainer import fit
 from schemas.cache import TeacherCache
-from schemas.errors import CacheError, SourceError
+from schemas.errors import CacheError, SourceError, StudentError
 from schemas.result import RunResult
 
 Made = tuple[RunConfig, Path, RunResult]
@@ -29,6 +30,23 @@ def test_measures_what_was_reported(made: Made, cache: TeacherCache) -> None:
     assert set(measure_again(run, cache, folder, "train")) == set(result.metrics["student"])
     with pytest.raises(CacheError, match="no rows of the split 'test'"):
         measure_again(run, cache, folder, "test")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_student_that_was_damaged_since_comes_with_how_it_is_made_again(
+    made: Made, cache: TeacherCache, tmp_path: Path, name: str
+) -> None:
+    run, whole, _ = made
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    damaged = folder / "student" / name
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(StudentError) as caught:
+        measure_again(run, cache, folder, "validation")
+    line = str(caught.value)
+    assert line.startswith(f"{folder / 'student'} cannot be loaded (")
+    assert line.endswith("; delete this folder and run the distill command that made it once more")
+    assert "\n" not in line
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
