@@ -58,7 +58,8 @@ def load_with_fresh(student: str, task: TaskSpec) -> tuple[Any, tuple[str, ...]]
         kind = backbone.config.model_type
         wanted = f"one of {', '.join(ENCODERS)}, or a causal model such as llama, opt, qwen2"
         raise StudentError(f"--student {student}: model type {kind} pools in no way known, wanted {wanted}")
-    mismatched = [key for key, *_ in report["mismatched_keys"]]
+    # A set in transformers: unsorted, the weight that is named would differ from call to call.
+    mismatched = sorted(key for key, *_ in report["mismatched_keys"])
     if wrong := [key for key in mismatched if not key.startswith(f"{row.head}.")]:
         raise StudentError(
             f"--student {student}: {wrong[0]} has not the size that config.json says; give a whole model"
