@@ -183,11 +183,13 @@ def variance_over(
 
 
 def analysis_of_variance(rows: Sequence[dict[str, float | str]]) -> str | None:
-    """F and p of each factor; None where no factor has two levels, or no freedom is left for an error.
+    """F and p of each factor; None where no factor has two levels that the rest does not decide, or no freedom
+    is left for an error.
 
     Args:
         rows: `gain`, `block`, and the level of each factor.
     """
+    import numpy as np
     import pandas as pd
     from statsmodels.formula.api import ols
     from statsmodels.stats.anova import anova_lm
@@ -202,7 +204,11 @@ def analysis_of_variance(rows: Sequence[dict[str, float | str]]) -> str | None:
     if not factors or len(rows) <= blocks + levels or spread < _SAME:
         return None
     terms = [f"C({name})" for name in factors] + (["C(block)"] if blocks > 1 else [])
-    table = anova_lm(ols(f"gain ~ {' + '.join(terms)}", pd.DataFrame(rows)).fit(), typ=2)
+    model = ols(f"gain ~ {' + '.join(terms)}", pd.DataFrame(rows))
+    if np.linalg.matrix_rank(model.exog) < model.exog.shape[1]:
+        # Of a grid that is half run: some levels stand only where a block or another factor stands alone.
+        return None
+    table = anova_lm(model.fit(), typ=2)
     parts = [
         f"{name} F = {table.loc[f'C({name})', 'F']:.2f}, p = {table.loc[f'C({name})', 'PR(>F)']:.2g}"
         for name in factors

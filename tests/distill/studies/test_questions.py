@@ -97,6 +97,16 @@ def test_an_analysis_without_levels_rows_or_freedom_says_nothing() -> None:
     assert variance_over("do they differ?", loss_of)({}) == []
 
 
+def test_levels_that_the_blocks_decide_are_no_factor() -> None:
+    half_run = [
+        {"gain": float(RANDOM.normal()), "block": task, "loss": loss}
+        for task, losses in (("a", ("x",)), ("b", ("y",)))
+        for loss in losses * 3
+    ]
+
+    assert analysis_of_variance(half_run) is None
+
+
 def test_what_a_control_takes_away_is_counted_from_the_whole() -> None:
     values = {
         key("euclid"): {1: 80.0, 2: 82.0, 3: 79.0},
