@@ -183,8 +183,10 @@ def variance_over(
 
 
 def analysis_of_variance(rows: Sequence[dict[str, float | str]]) -> str | None:
-    """F and p of each factor; None where no factor has two levels that the rest does not decide, or no freedom
-    is left for an error.
+    """F and p of each factor.
+
+    None where no factor has two levels, the levels of one follow from the rest, or no freedom is left for an
+    error.
 
     Args:
         rows: `gain`, `block`, and the level of each factor.
@@ -205,7 +207,7 @@ def analysis_of_variance(rows: Sequence[dict[str, float | str]]) -> str | None:
         return None
     terms = [f"C({name})" for name in factors] + (["C(block)"] if blocks > 1 else [])
     model = ols(f"gain ~ {' + '.join(terms)}", pd.DataFrame(rows))
-    if np.linalg.matrix_rank(model.exog) < model.exog.shape[1]:
+    if np.linalg.matrix_rank(model.exog) < len(model.exog_names):
         # Of a grid that is half run: some levels stand only where a block or another factor stands alone.
         return None
     table = anova_lm(model.fit(), typ=2)
