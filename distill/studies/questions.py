@@ -206,8 +206,8 @@ def analysis_of_variance(rows: Sequence[dict[str, float | str]]) -> str | None:
     if not factors or len(rows) <= blocks + levels or spread < _SAME:
         return None
     terms = [f"C({name})" for name in factors] + (["C(block)"] if blocks > 1 else [])
-    model = ols(f"gain ~ {' + '.join(terms)}", pd.DataFrame(rows))
-    if np.linalg.matrix_rank(model.exog) < len(model.exog_names):
+    model: Any = ols(f"gain ~ {' + '.join(terms)}", pd.DataFrame(rows))
+    if np.linalg.matrix_rank(model.exog) < model.exog.shape[1]:
         # Of a grid that is half run: some levels stand only where a block or another factor stands alone.
         return None
     table = anova_lm(model.fit(), typ=2)
