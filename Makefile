@@ -76,8 +76,10 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt
 	$(VLLM_BIN)/python -m pip install --no-deps -e .
 	@touch $@
 
+# Only the files that bear the mark are read: the others may import what this environment has not.
 test-vllm: data $(VLLM_READY) ## run the tests that need vLLM, in .venv-vllm
-	@VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM_BIN)/python -m pytest -m vllm -n $(JOBS) --dist loadfile
+	@VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM_BIN)/python -m pytest -m vllm -n $(JOBS) --dist loadfile \
+		$$(grep -rl --include='test_*.py' 'mark\.vllm' tests)
 
 peers-env: data ## make .venv-peers, where `make bench ONLY=peers` finds TRL (2 GB)
 	$(PYTHON) -m venv $(PEERS_VENV)

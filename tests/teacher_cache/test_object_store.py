@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import NoCredentialsError
 from click.testing import CliRunner
 
 from schemas.cache import open_cache
@@ -174,6 +173,8 @@ def test_a_store_that_does_not_answer(url: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_store_without_keys_says_where_they_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.exceptions import NoCredentialsError
+
     def refused(*_: object) -> None:
         raise NoCredentialsError
 
