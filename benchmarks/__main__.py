@@ -8,7 +8,8 @@ import subprocess
 import sys
 from importlib import import_module
 
-from benchmarks.measure import ROOT, record
+from benchmarks.measure import ROOT
+from benchmarks.page import record
 
 NAMES = (
     "caching",
