@@ -13,12 +13,8 @@ from distill.config import RunConfig
 from distill.encoding import encode, filled
 from distill.evaluate import answer, measured
 from distill.export import export_predictions
-from distill.losses.objective import (
-    Objective,
-    aligner_objective,
-    student_objective,
-    undistilled_objective,
-)
+from distill.losses.labelled import aligner_objective, student_objective, undistilled_objective
+from distill.losses.objective import Objective
 from distill.material import Material
 from distill.metrics import majority_outputs, predictions, probabilities
 from distill.respondent import Respondent, Rows, ids_of

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from distill.config import DistillationConfig, TokenConfig
 from distill.losses.divergence import parse_divergence
+from distill.losses.labelled import manifold_terms
 from distill.losses.matching import MATCHING_LOSSES, identity
-from distill.losses.objective import Objective, OnTokens, Term, manifold_terms, there, weighted
+from distill.losses.objective import Objective, OnTokens, Term, there, weighted
 from distill.losses.pair import comparable
 from distill.losses.token import token_losses
 from distill.means import WHOLE, Means

@@ -8,11 +8,12 @@ from typing import Any
 
 from distill.studies import NOT_MADE, STUDIES, find_study
 from distill.studies.collecting import collect
+from distill.studies.comparison import sheet_of
 from distill.studies.estimating import estimate
 from distill.studies.planning import Plan, Planner, Run, open_caches, with_students
 from distill.studies.profiles import PROFILES, Profile
 from distill.studies.running import Outcome, look, make
-from distill.studies.sheet import Sheet, sheet_of
+from distill.studies.sheet import Sheet
 from distill.studies.study import Study
 from distill.studies.writing import write_index, write_sheet
 from schemas.console import say, show_json

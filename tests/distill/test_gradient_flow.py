@@ -11,7 +11,8 @@ from torch import nn
 
 from distill.aligner import TSAligner, dims_of
 from distill.config import DistillationConfig, resolve
-from distill.losses.objective import Objective, aligner_objective, student_objective
+from distill.losses.labelled import aligner_objective, student_objective
+from distill.losses.objective import Objective
 from distill.pretrained import load_backbone
 from distill.student import Student
 from distill.trainer import fit

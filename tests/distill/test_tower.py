@@ -6,7 +6,7 @@ from torch import nn
 from distill.accumulation import portion
 from distill.aligner import AlignerDims, TSAligner
 from distill.config import DistillationConfig
-from distill.losses.objective import aligner_objective
+from distill.losses.labelled import aligner_objective
 from distill.rates import rate_of
 from distill.tower import build_tower, parameter_groups
 from schemas.tasks import find_task

@@ -8,12 +8,13 @@ import pytest
 from distill.analyses.sensitivity import sensitivity
 from distill.studies import STUDIES
 from distill.studies.collecting import collect
+from distill.studies.comparison import sheet_of
 from distill.studies.figure12 import sensitivities
 from distill.studies.planning import Planner, Run
 from distill.studies.plots import draw
 from distill.studies.profiles import Profile
 from distill.studies.running import Outcome, make
-from distill.studies.sheet import Sheet, sheet_of
+from distill.studies.sheet import Sheet
 from distill.studies.study import Key
 from schemas.cache import TeacherCache
 

@@ -7,6 +7,7 @@ from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
+from distill.studies.comparison import gain_of
 from distill.studies.derived import averages, baseline_of, best_of_losses, complete, mean_gain
 from distill.studies.questions import (
     against_baseline,
@@ -16,7 +17,6 @@ from distill.studies.questions import (
     variance_over,
     whole_against,
 )
-from distill.studies.sheet import gain_of
 from distill.studies.study import AVERAGE, BEST, LOSSES, Key
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from distill.store import claimed
 from distill.studies.collecting import collect
+from distill.studies.comparison import sheet_of
 from distill.studies.markdown import as_csv, as_markdown
 from distill.studies.planning import Planner, Run
 from distill.studies.running import Outcome, look, make
-from distill.studies.sheet import sheet_of
 from schemas.cache import TeacherCache
 from schemas.errors import StoppedError, StudentError
 from schemas.result import RunResult

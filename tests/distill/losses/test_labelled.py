@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from distill.config import DistillationConfig
-from distill.losses.manifold import MANIFOLD_LOSSES
-from distill.losses.objective import (
-    Objective,
+from distill.losses.labelled import (
     aligner_objective,
     manifold_terms,
     student_objective,
     undistilled_objective,
 )
+from distill.losses.manifold import MANIFOLD_LOSSES
+from distill.losses.objective import Objective
 from distill.rules import Formulation
 from distill.view import View
 from schemas.errors import ConfigError
