@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import from_json
 
 from schemas.errors import ManifestError
 from schemas.files import write_text
@@ -90,8 +92,9 @@ class Request(Record):
     parameters: dict[str, Plain] = {}
 
 
-class ShardFile(Record):
-    """One sealed shard.
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ShardFile:
+    """One sealed shard; as strict as a `Record`, and a third of its time to read: a cache may have 100,000.
 
     Attributes:
         name: file name, `train-00003-of-00012.parquet`.
@@ -258,8 +261,8 @@ def parse_manifest(found: bytes, path: str) -> CacheManifest:
         ManifestError: they are damaged, or of another version.
     """
     try:
-        raw = json.loads(found)
-    except (ValueError, RecursionError) as error:
+        raw: Any = from_json(found, cache_strings="keys")
+    except ValueError as error:
         raise ManifestError(
             f"{path} cannot be read ({error}); restore it from a copy, or run cache-teacher into a new folder"
         ) from None

@@ -1,6 +1,7 @@
 """The manifest: written whole, read strictly, compared by name."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,14 @@ from typing import Any
 import pytest
 
 from schemas.errors import ManifestError
-from schemas.manifest import CacheManifest, differences, read_manifest, write_manifest
+from schemas.manifest import (
+    CacheManifest,
+    ShardFile,
+    differences,
+    parse_manifest,
+    read_manifest,
+    write_manifest,
+)
 
 Cache = tuple[Path, CacheManifest]
 
@@ -33,6 +41,10 @@ def test_it_comes_back_as_it_was(cache: Cache) -> None:
         (lambda raw: raw | {"schema_version": "1"}, r"has schema version '1', this reader needs 1"),
         (lambda raw: with_file(raw, rows=-1), r"is damaged: files.0.rows: .* greater than or equal to 0"),
         (lambda raw: with_file(raw, errors=True), r"is damaged: files.0.errors: .* valid integer"),
+        (lambda raw: with_file(raw, bytes=2.0), r"is damaged: files.0.bytes: .* valid integer"),
+        (lambda raw: with_file(raw, taught="2"), r"is damaged: files.0.taught: .* valid integer"),
+        (lambda raw: with_file(raw, colour="red"), r"is damaged: files.0.colour: Unexpected keyword"),
+        (lambda raw: with_file(raw, sha256=None), r"is damaged: files.0.sha256: .* valid string"),
         (lambda raw: with_file(raw, split="dev"), r"is damaged: files.0.split: "),
         (lambda raw: with_file(raw, name="../train-00000-of-00001.parquet"), r"is damaged: files.0.name: "),
         (
@@ -59,6 +71,25 @@ def test_a_file_cut_short_and_none_at_all(cache: Cache, tmp_path: Path) -> None:
         read_manifest(cache[0])
     with pytest.raises(ManifestError, match=r"no manifest.json, so no teacher cache"):
         read_manifest(cache[0] / "nowhere")
+
+
+def test_a_file_of_a_hundred_thousand_takes_hundreds_of_bytes(manifest: CacheManifest) -> None:
+    """A manifest of 100 million rows lists that many: one line of it must not cost what a model does."""
+    name = "train-{:05d}-of-02000.parquet"
+    files = tuple(
+        ShardFile(name=name.format(i), split="train", rows=1, taught=1, errors=0, bytes=9, sha256=f"{i:064d}")
+        for i in range(2000)
+    )
+    raw = manifest.model_copy(update={"files": files}).model_dump_json().encode()
+    parse_manifest(raw, "warm")
+    tracemalloc.start()
+    held = parse_manifest(raw, "measured")
+    size, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert held.files == files
+    assert size / 2000 < 600
+    assert peak / 2000 < 1300
 
 
 def test_the_fingerprint_sees_teacher_and_request_and_no_clock(manifest: CacheManifest) -> None:

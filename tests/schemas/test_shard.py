@@ -1,6 +1,7 @@
 """A shard is the one that the manifest names, or it is refused with one line that names it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,9 +24,7 @@ def rewrite(cache: Cache, change: Callable[[pa.Table], pa.Table]) -> None:
     folder, manifest = cache
     table = change(pq.read_table(folder / NAME))
     write_shard(folder / NAME, [table], table.schema)
-    file = manifest.files[0].model_copy(
-        update={"sha256": sha256_of(folder / NAME), "bytes": (folder / NAME).stat().st_size}
-    )
+    file = replace(manifest.files[0], sha256=sha256_of(folder / NAME), bytes=(folder / NAME).stat().st_size)
     write_manifest(folder, manifest.model_copy(update={"files": (file, *manifest.files[1:])}))
 
 
@@ -138,7 +137,7 @@ def retyped(table: pa.Table, name: str, kind: pa.DataType) -> pa.Table:
 
 def test_a_number_of_rows_that_is_not_the_files_is_refused(cache: Cache) -> None:
     folder, manifest = cache
-    file = manifest.files[0].model_copy(update={"rows": 1000})
+    file = replace(manifest.files[0], rows=1000)
 
     with pytest.raises(ShardError, match=r"train-00000-of-00001.parquet has 2 rows, the manifest says 1000"):
         open_shard(folder, file, manifest, verify=False)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -346,7 +347,7 @@ def test_a_listed_file_that_is_not_planned_is_refused(
 ) -> None:
     run(prompts(20))
     manifest = read_manifest(tmp_path / "cache")
-    first = manifest.files[0].model_copy(update=change)
+    first = replace(manifest.files[0], **change)
     for files in ((first, *manifest.files[1:]), (first,)):
         write_manifest(tmp_path / "cache", manifest.model_copy(update={"files": files}))
         with pytest.raises(ManifestError, match=message):
