@@ -3,6 +3,7 @@
 peft takes seconds to import, so only what needs it imports it.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from distill.config import LoraConfig
 from distill.pooling import pooling_of
 from distill.pretrained import quiet
 from distill.weights import is_hub_name
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, StudentError
 
 ALL_LINEAR = "all-linear"
 # What peft calls the file beside an adapter's weights, and in it the model that the adapter is for.
@@ -121,10 +122,23 @@ def _portable(student: str) -> str:
 
 
 def load(backbone: Any, folder: Path) -> Any:
-    """Put a saved adapter into its base, for answering only."""
-    import peft
+    """Put a saved adapter into its base, for answering only.
 
-    return peft.PeftModel.from_pretrained(backbone, folder)
+    Raises:
+        StudentError: the folder lacks some of the adapter's weights, which would be drawn without a word.
+    """
+    import peft
+    from safetensors import safe_open
+
+    with warnings.catch_warnings():
+        # A user can overlook peft's warning: below it is an error.
+        warnings.filterwarnings("ignore", "Found missing adapter keys")
+        adapted = peft.PeftModel.from_pretrained(backbone, folder)
+    with safe_open(folder / peft.utils.SAFETENSORS_WEIGHTS_NAME, "pt") as file:
+        missing = set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)) - set(file.keys())
+    if missing:
+        raise StudentError(f"no weights of {min(missing)}")
+    return adapted
 
 
 def merge(adapted: Any) -> Any:

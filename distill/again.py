@@ -3,9 +3,9 @@
 import json
 import os
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -65,21 +65,23 @@ def predict(run: RunConfig, cache: TeacherCache, folder: Path, source: Path) -> 
     Raises:
         SourceError: the file cannot be read, or lacks a column.
     """
+    chunks = _chunks(source)
+    # The file is looked at before the student is loaded, which may take minutes.
+    first = next(chunks, None)
+    if first is None:
+        raise SourceError(f"--predict {source}: no rows in it; give a file with some")
     student, tokenizer, task, _ = load_student(run, folder)
     who = Respondent(
         run=run, task=task, student=student, tokenizer=tokenizer, source=source, manifest=cache.manifest
     )
     path = folder / f"predictions-{source.stem}.parquet"
-    with whole_file(path) as temporary:
+    with whole_file(path) as temporary, ExitStack() as stack:
         writer, done = None, 0
-        for rows in _chunks(source):
+        for rows in chain([first], chunks):
             table = DISCIPLINES[task.label_kind].respond(who, rows, done)
-            writer = writer or pq.ParquetWriter(temporary, table.schema)
+            writer = writer or stack.enter_context(pq.ParquetWriter(temporary, table.schema))
             writer.write_table(table)
             done += len(rows)
-        if writer is None:
-            raise SourceError(f"--predict {source}: no rows in it; give a file with some")
-        writer.close()
     return path
 
 
@@ -106,10 +108,12 @@ def load_student(run: RunConfig, folder: Path) -> tuple[Any, Any, TaskSpec, torc
     task, device = find_task(run.task), find_hardware(run.device, "fp32").device
     place = folder / STUDENT_FOLDER
     discipline = DISCIPLINES[task.label_kind]
-    base = discipline.plain(run.student, task) if run.lora else None
+    base = discipline.plain(run.student, task)[0] if run.lora else None
     with _left_by_a_run(place):
         tokenizer = load_tokenizer(str(place))
-        backbone = discipline.plain(str(place), task) if base is None else base
+        backbone, drawn = discipline.plain(str(place), task) if base is None else (base, ())
+        if drawn:
+            raise StudentError(f"no weights of {drawn[0]} that fit")
         pad_alike(backbone, tokenizer)
         student = discipline.student(backbone if base is None else load(base, place))
     return student.to(device).eval(), tokenizer, task, device

@@ -14,7 +14,7 @@ from distill.answer_material import gather_answers, stream_of_prompts
 from distill.classifying import Learners
 from distill.config import RunConfig
 from distill.material import Material, gather, stream_of
-from distill.pretrained import load_backbone, load_with_fresh
+from distill.pretrained import load_with_fresh
 from distill.respondent import Respondent, Rows
 from distill.split import Split
 from distill.student import Student
@@ -28,7 +28,7 @@ class Discipline:
     """How a kind of task is learnt.
 
     Attributes:
-        plain: the plain student that a finished run left, from its folder.
+        plain: the plain student of a folder, and the names of its modules that were drawn and not loaded.
         student: a plain student, or one in an adapter, without what it distils with.
         stream: the rows of a split that can be measured on.
         respond: what a student answers for rows of a file.
@@ -40,7 +40,7 @@ class Discipline:
         report: metrics of all who answer on the reported rows; writes the predictions.
     """
 
-    plain: Callable[[str, TaskSpec], Any]
+    plain: Callable[[str, TaskSpec], tuple[Any, tuple[str, ...]]]
     student: Callable[[Any], nn.Module]
     stream: Callable[[Split, RunConfig, Any, torch.device], Any]
     respond: Callable[[Respondent, Rows, int], pa.Table]
@@ -55,13 +55,13 @@ def _load_classifier(run: RunConfig, manifest: CacheManifest) -> tuple[Any, tupl
     return load_with_fresh(run.student, find_task(manifest.request.task))
 
 
-def _load_plain_writer(student: str, task: TaskSpec) -> Any:
+def _load_plain_writer(student: str, task: TaskSpec) -> tuple[Any, tuple[str, ...]]:
     del task
-    return load_writer(student)
+    return load_writer(student), ()
 
 
 CLASSIFYING = Discipline(
-    plain=load_backbone,
+    plain=load_with_fresh,
     student=Student,
     stream=stream_of,
     respond=classifying.respond,

@@ -14,7 +14,7 @@ import pytest
 import torch
 from peft import AutoPeftModelForSequenceClassification, PeftModel
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from distill.adapter import adapt
@@ -126,6 +126,10 @@ def test_a_damaged_adapter_is_told_from_a_base_that_is_gone(tiny_llama: Path, tm
     with pytest.raises(StudentError, match=r"^--student .*gone: cannot be loaded"):
         load_student(replace(run, student=str(tmp_path / "gone")), tmp_path)
     weights = place / "adapter_model.safetensors"
+    whole = load_file(weights)
+    save_file({name: whole[name] for name in list(whole)[1:]}, weights, metadata={"format": "pt"})
+    with pytest.raises(StudentError, match=r"/student cannot be loaded \(no weights of base_model\."):
+        load_student(run, tmp_path)
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(StudentError, match=r"/student cannot be loaded \(.*\); delete this folder and run"):
         load_student(run, tmp_path)

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file, save_file
 
 from distill.again import measure_again, predict
 from distill.config import RunConfig, resolve
@@ -47,6 +48,27 @@ def test_a_student_that_was_damaged_since_comes_with_how_it_is_made_again(
     assert line.startswith(f"{folder / 'student'} cannot be loaded (")
     assert line.endswith("; delete this folder and run the distill command that made it once more")
     assert "\n" not in line
+
+
+def test_a_student_that_lost_some_weights_is_not_given_others(
+    made: Made, cache: TeacherCache, tmp_path: Path
+) -> None:
+    run, whole, _ = made
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    weights = load_file(folder / "student" / "model.safetensors")
+    del weights["classifier.weight"]
+    save_file(weights, folder / "student" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(StudentError, match=r"student cannot be loaded \(no weights of classifier that fit\)"):
+        measure_again(run, cache, folder, "validation")
+
+
+def test_a_bad_file_is_named_before_a_student_is_loaded(
+    made: Made, cache: TeacherCache, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(SourceError, match="no rows in it"):
+        predict(made[0], cache, tmp_path / "no-such-run", tmp_path / "empty.jsonl")
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
