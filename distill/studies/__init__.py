@@ -38,9 +38,9 @@ STUDIES: dict[str, Study] = {
 }
 
 NOT_MADE = {
-    "table01": "it is the paper's notation (docs/paper-map.md)",
+    "table1": "it is the paper's notation (docs/paper-map.md)",
     "table15": "its four examples were picked by hand; figure 8 has the distance over all rows",
-    "figure09": "its mistakes were sorted by hand, which no program repeats",
+    "figure9": "its mistakes were sorted by hand, which no program repeats",
 }
 
 
@@ -54,9 +54,9 @@ def find_study(kind: str, number: int) -> Study:
     Raises:
         ConfigError: there is none, or it is not made.
     """
+    if reason := NOT_MADE.get(f"{kind}{number}"):
+        raise ConfigError(f"--{kind} {number} is not made: {reason}; see --list")
     name = f"{kind}{number:02d}"
-    if name in NOT_MADE:
-        raise ConfigError(f"--{kind} {number} is not made: {NOT_MADE[name]}; see --list")
     if name not in STUDIES:
         numbers = [str(int(one.removeprefix(kind))) for one in STUDIES if one.startswith(kind)]
         raise ConfigError(
