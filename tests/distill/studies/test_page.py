@@ -127,6 +127,13 @@ def test_the_index_leads_to_every_page(tmp_path: Path) -> None:
     assert "it broke" in dumped
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
+@pytest.mark.parametrize("script", ['console.error("kettle")', 'throw new Error("kettle")'])
+def test_what_a_page_says_on_the_console_is_heard(script: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"CONSOLE.*kettle"):
+        dump(f"<!doctype html><title>fails</title><script>{script}</script>", tmp_path)
+
+
 def in_browser(page: str, folder: Path) -> dict[str, list[str]]:
     """What the page's visitor wrote down."""
     (said,) = re.findall(r'<pre id="said">(.*?)</pre>', dump(page, folder), re.DOTALL)
@@ -142,6 +149,8 @@ def dump(page: str, folder: Path) -> str:
             *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
             *("--no-first-run", "--disable-background-networking", "--disable-extensions"),
             *("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}"),
+            # Without both, what a page says on its console is written nowhere.
+            *("--enable-logging=stderr", "--v=0"),
             *("--dump-dom", (folder / "page.html").as_uri()),
         ],
         capture_output=True,
@@ -150,5 +159,6 @@ def dump(page: str, folder: Path) -> str:
         check=False,
     )
     assert finished.returncode == 0, finished.stderr[-2000:]
-    assert "CONSOLE" not in finished.stderr
+    said = [line for line in finished.stderr.splitlines() if "CONSOLE" in line]
+    assert not said, said
     return finished.stdout
