@@ -18,7 +18,7 @@ PEERS := trl==1.16.0
 PEERS_VENV := .venv-peers
 PEERS_BIN := $(PEERS_VENV)/bin
 
-# What fits on two cores in about an hour; docs/tables.md says what stands for what.
+# What several hours on two cores do, in as many sittings as one likes; docs/tables.md says what stands for what.
 MINI_TASKS := movie-sentiment movie-rating product-reviews chain-sum
 MINI_SHARDS := data/shards/mini
 MINI_OUT := docs/results
