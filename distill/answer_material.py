@@ -170,16 +170,12 @@ def _source(
     )
     answered_R = (sequences.answers.lengths > 0) & (sequences.prompts.lengths > 0)
     if matches:
-        answered_R &= (sequences.num_taught_R > 0) & _numpy(split.column("topk_ids").is_valid())
+        answered_R &= (sequences.num_taught_R > 0) & split.present("topk_ids")
     return _Source(stream, _labelled(stream), answered_R, sequences.lengths <= run.max_length, represented_R)
 
 
 def _labelled(stream: AnswerStream) -> NDArray[np.bool_]:
     return np.array([one is not None for one in stream.references])
-
-
-def _numpy(array: Any) -> NDArray[np.bool_]:
-    return array.to_numpy(zero_copy_only=False)
 
 
 def _nothing_left(cache: TeacherCache, train: _Source) -> str:

@@ -3,23 +3,28 @@
 Letters: R rows of the split, G row groups, C classes, D width of the representation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError
 from schemas.rows import representations
+from schemas.shard import reader_of
 from schemas.tasks import LabelKind, TaskSpec
+
+# Each has a file descriptor, of which some systems give a process 256; a cache may have 100,000 shards.
+_MOST_OPEN = 64
 
 
 class Split:
-    """The rows of one split.
+    """The rows of one split. Of its shards, those that were read last are open.
 
     Args:
         cache: that it belongs to.
@@ -32,16 +37,17 @@ class Split:
 
     def __init__(self, cache: TeacherCache, name: str, task: TaskSpec) -> None:
         self.cache, self.name, self.task = cache, name, task
+        self._files = cache.manifest.files_of(name)
         # One file's reader does not bear two threads.
         self._reading = Lock()
-        self._shards = [shard for _, shard in cache.shards(name)]
-        sizes = [
-            (shard, group, shard.metadata.row_group(group).num_rows)
-            for shard in self._shards
-            for group in range(shard.num_row_groups)
-        ]
-        self._groups = [(shard, group) for shard, group, _ in sizes]
-        self.group_starts = np.array([0, *accumulate(rows for *_, rows in sizes)], np.int64)
+        self._open: dict[int, pq.ParquetFile] = {}
+        sizes, counts = list[int](), list[int]()
+        for _, shard in cache.shards(name):
+            with shard:
+                counts.append(shard.num_row_groups)
+                sizes.extend(shard.metadata.row_group(group).num_rows for group in range(counts[-1]))
+        self._first_groups = np.array([0, *accumulate(counts)], np.int64)
+        self.group_starts = np.array([0, *accumulate(sizes)], np.int64)
         if not self.num_rows:
             held = ", ".join(cache.manifest.request.splits)
             raise CacheError(
@@ -57,28 +63,32 @@ class Split:
     @property
     def num_groups(self) -> int:
         """Row groups of the split."""
-        return len(self._groups)
+        return len(self.group_starts) - 1
 
     def column(self, name: str) -> pa.Array:
         """A narrow column, whole."""
-        chunks = [chunk for shard in self._shards for chunk in shard.read([name]).column(name).chunks]
-        return pa.concat_arrays(chunks)
+        return pa.concat_arrays(self._chunks(name))
+
+    def present(self, name: str) -> NDArray[np.bool_]:
+        """Which rows have something in a column, (R,); one row group of it is in memory."""
+        return np.concatenate([_numpy(chunk.is_valid()) for chunk in self._chunks(name)])
 
     def labels(self) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Labels as the task's loss wants them, (R,) or (R, C), and which rows have one, (R,)."""
         if self.task.label_kind is LabelKind.REGRESSION:
             values = self.column("value")
             return _numpy(values.fill_null(0.0)), _numpy(values.is_valid())
-        lists = self.column("class_ids")
-        counts_R, ids = _numpy(lists.value_lengths().fill_null(0)), _numpy(lists.flatten())
-        rows = np.repeat(np.arange(self.num_rows), counts_R)
-        if self.task.label_kind is LabelKind.MULTI:
-            labels_RC = np.zeros((self.num_rows, len(self.task.classes)), np.float32)
-            labels_RC[rows, ids] = 1
-            return labels_RC, np.ones(self.num_rows, bool)
-        labels_R = np.zeros(self.num_rows, np.int64)
-        labels_R[rows] = ids
-        return labels_R, counts_R == 1
+        multiple, start = self.task.label_kind is LabelKind.MULTI, 0
+        shape = (self.num_rows, len(self.task.classes)) if multiple else self.num_rows
+        labels = np.zeros(shape, np.float32 if multiple else np.int64)
+        labelled_R = np.ones(self.num_rows, bool)
+        for lists in self._chunks("class_ids"):
+            counts, ids = _numpy(lists.value_lengths().fill_null(0)), _numpy(lists.flatten())
+            rows = start + np.repeat(np.arange(len(counts)), counts)
+            labels[(rows, ids) if multiple else rows] = 1 if multiple else ids
+            labelled_R[start : start + len(counts)] = multiple | (counts == 1)
+            start += len(counts)
+        return labels, labelled_R
 
     def taught(self) -> NDArray[np.bool_]:
         """Which rows have a representation, (R,); read only where the manifest says that some have none."""
@@ -95,9 +105,24 @@ class Split:
 
     def read(self, group: int, columns: Sequence[str]) -> pa.Table:
         """Some columns of a row group."""
-        shard, number = self._groups[group]
+        index = int(self._first_groups.searchsorted(group, side="right")) - 1
         with self._reading:
-            return shard.read_row_group(number, columns=list(columns))
+            return self._shard(index).read_row_group(
+                group - int(self._first_groups[index]), columns=list(columns)
+            )
+
+    def _shard(self, index: int) -> pq.ParquetFile:
+        shard = self._open.pop(index, None)
+        if shard is None:
+            if len(self._open) == _MOST_OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            shard = reader_of(self.cache.folder / self._files[index].name)
+        self._open[index] = shard
+        return shard
+
+    def _chunks(self, name: str) -> Iterator[pa.Array]:
+        for group in range(self.num_groups):
+            yield from self.read(group, [name]).column(0).chunks
 
     def places(self, rows_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The row group of each row, (B,), and its place in it, (B,)."""
@@ -113,8 +138,13 @@ class Split:
         return {part: rows_R for part, rows_R in masks.items() if rows_R.any()}
 
     def example_ids(self, rows: NDArray[np.int64]) -> list[str]:
-        """Ids of some rows."""
-        return self.column("example_id").take(pa.array(rows)).to_pylist()
+        """Ids of some rows, read from the row groups that have them."""
+        groups, inside = self.places(rows)
+        ids = np.empty(len(rows), object)
+        for group in np.unique(groups).tolist():
+            own = groups == group
+            ids[own] = self.read(group, ["example_id"]).column(0).take(pa.array(inside[own])).to_pylist()
+        return ids.tolist()
 
 
 def _numpy(array: pa.Array) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """A finished teacher cache, opened for reading."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ def open_cache(folder: Path, *, verify: bool = True) -> TeacherCache:
 
     Args:
         folder: of the cache.
-        verify: read every byte and compare digests.
+        verify: read every byte and compare digests; else all files must be there in their sizes, and each is
+            looked into when it is read.
 
     Raises:
         CacheError: it is incomplete, or its manifest or a shard is refused.
@@ -51,7 +53,7 @@ def open_cache(folder: Path, *, verify: bool = True) -> TeacherCache:
             f"{folder} is part {manifest.part} of a cache; join the parts with teacher-shards merge, "
             "and give the folder that it makes"
         )
-    for file in manifest.files:
+    for file in manifest.files if verify else _other_sizes(folder, manifest):
         open_shard(folder, file, manifest, verify=verify).close()
     stats = folder / STATS_NAME
     if manifest.stats_sha256 and not (stats.is_file() and sha256_of(stats) == manifest.stats_sha256):
@@ -59,3 +61,10 @@ def open_cache(folder: Path, *, verify: bool = True) -> TeacherCache:
             f"{stats} is missing or altered; run the cache-teacher command again, it makes it anew"
         )
     return TeacherCache(folder, manifest)
+
+
+def _other_sizes(folder: Path, manifest: CacheManifest) -> Iterator[ShardFile]:
+    """Files that are not there in the size that the manifest says; opening one tells what is wrong."""
+    with os.scandir(folder) as entries:
+        found = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+    return (file for file in manifest.files if found.get(file.name) != file.bytes)

@@ -155,7 +155,7 @@ def open_shard(
     if size < file.bytes:
         raise ShardError(f"{path} is cut short: {size} bytes, the manifest says {file.bytes}; {_AGAIN}")
     try:
-        shard = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+        shard = reader_of(path)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ShardError(f"{path} is not a readable Parquet file ({reason}); {_AGAIN}") from None
@@ -169,6 +169,11 @@ def open_shard(
             f"{path} has {shard.metadata.num_rows} rows, the manifest says {file.rows}; {_AGAIN}"
         )
     return shard
+
+
+def reader_of(path: Path) -> pq.ParquetFile:
+    """Open a shard that was checked before; the pages that are read are compared with their checksums."""
+    return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
 
 
 def _check_columns(path: Path, found: pa.Schema, manifest: CacheManifest) -> None:

@@ -5,11 +5,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from distill import split as split_module
 from distill.ahead import in_order
 from distill.config import DistillationConfig, resolve
 from distill.material import gather
@@ -152,6 +154,32 @@ def test_one_window_is_read_once(
     )
     list(one.batches(0, 0))
     assert sorted(read) == list(range(one.split.num_groups))
+
+
+def test_of_many_shards_few_are_open(
+    make_cache: Callable[..., TeacherCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(split_module, "_MOST_OPEN", 4)
+    split = Split(make_cache(tmp_path, rows_per_shard=3), "train", TASK)
+    assert (split.num_groups, len(split._open)) == (32, 0)
+    opened: list[int] = []
+    whole = split_module.reader_of
+    monkeypatch.setattr(split_module, "reader_of", lambda path: opened.append(1) or whole(path))
+    values, before = stored(split.cache), psutil.Process().num_fds()
+    for group in [*np.random.default_rng(0).permutation(32), 5, 6, 5, 6, 5]:
+        assert np.array_equal(split.representations(int(group))[0], values[3 * group : 3 * group + 3])
+        assert len(split._open) <= 4
+    # What was read last stays open; 5 and 6 are opened again at most.
+    assert 32 <= len(opened) <= 34
+    assert psutil.Process().num_fds() <= before + 4
+
+
+def test_ids_of_some_rows_are_read_from_their_groups(cache: TeacherCache) -> None:
+    split = Split(cache, "train", TASK)
+    assert split.example_ids(np.array([95, 0, 41, 40, 0])) == [
+        f"train-{row:04d}" for row in (95, 0, 41, 40, 0)
+    ]
+    assert split.example_ids(np.empty(0, np.int64)) == []
 
 
 def test_a_split_that_is_not_there_is_named(cache: TeacherCache) -> None:

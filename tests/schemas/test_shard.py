@@ -118,6 +118,20 @@ def test_without_verifying_only_size_and_columns_are_looked_at(cache: Cache) -> 
         open_shard(folder, manifest.files[0], manifest)
 
 
+def test_without_verifying_a_cache_opens_without_looking_into_its_files(cache: Cache) -> None:
+    folder, _ = cache
+    whole = (folder / NAME).read_bytes()
+    (folder / NAME).write_bytes(bytes(len(whole)))
+    opened = open_cache(folder, verify=False)
+    with pytest.raises(ShardError, match="is not a readable Parquet file"):
+        next(opened.shards("train"))
+
+    for damage, message in ((whole[:-1], "is cut short"), (None, "is missing, the manifest lists it")):
+        (folder / NAME).write_bytes(damage) if damage else (folder / NAME).unlink()
+        with pytest.raises(ShardError, match=message):
+            open_cache(folder, verify=False)
+
+
 def refused(folder: Path, message: str) -> None:
     with pytest.raises(ShardError, match=message) as raised:
         open_cache(folder)
