@@ -55,10 +55,12 @@ def with_answers(inputs: Inputs, prompts: Sequence[Prompt], pad: int) -> Inputs:
     """Let the answers to score follow their prompts, which end at the same place.
 
     Returns:
-        The same inputs with (B, P + A) tokens; shorter answers are padded on the right.
+        The same inputs, where they were, with (B, P + A) tokens; shorter answers are padded on the right.
     """
-    answers_BA, mask_BA = _padded([prompt.answer_ids for prompt in prompts], pad, left=False)
-    shape_BP = inputs["input_ids"].shape
+    ids_BP = inputs["input_ids"]
+    padded = _padded([prompt.answer_ids for prompt in prompts], pad, left=False)
+    answers_BA, mask_BA = (part.to(ids_BP.device) for part in padded)
+    shape_BP = ids_BP.shape
     added = {"input_ids": answers_BA, "attention_mask": mask_BA}
     # Models that see mark their tokens' kinds; zero is text.
     return {

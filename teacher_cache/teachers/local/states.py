@@ -41,7 +41,7 @@ def pool(model: Any, inputs: Inputs, layer: int, pooling: Pooling) -> Tensor:
         return torch.einsum("bp,bpd->bd", weights_BP, states_BPD)
     places_P = torch.arange(mask_BP.shape[1], device=mask_BP.device)
     places_BP = mask_BP * (places_P + 1 if pooling == "last" else mask_BP.shape[1] - places_P)
-    return states_BPD[torch.arange(len(mask_BP)), places_BP.argmax(dim=1)]
+    return states_BPD[torch.arange(len(mask_BP), device=mask_BP.device), places_BP.argmax(dim=1)]
 
 
 def parts_to_score(prompts: Sequence[Prompt], vocab_size: int) -> Iterator[Sequence[Prompt]]:

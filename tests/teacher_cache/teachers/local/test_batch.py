@@ -36,6 +36,14 @@ def test_answers_follow_their_prompts_and_are_text_to_a_model_that_marks_picture
     assert whole["pixel_values"].shape == (2, 5)
 
 
+def test_answers_go_to_the_device_that_the_prompts_are_on() -> None:
+    """torch's device without memory stands for a GPU, with which a CPU's tensors cannot be joined either."""
+    inputs = collate(PROMPTS, 0, None, left=True, special=False)
+    inputs |= {"mm_token_type_ids": torch.zeros(2, 3, dtype=torch.long)}
+    there = {name: value.to("meta") for name, value in inputs.items()}
+    assert {value.device.type for value in with_answers(there, PROMPTS, 0).values()} == {"meta"}
+
+
 def test_rows_with_equally_many_pictures_are_put_together_in_their_order() -> None:
     from PIL import Image
 
