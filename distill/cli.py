@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from distill.arguments import HERE
 from distill.config import digest_of_run, resolve
 from distill.methods import METHODS
 from distill.processes import joined, speaks
@@ -27,18 +28,6 @@ from schemas.errors import ConfigError
 DEFAULT_STUDENT = "data/models/minilm"
 
 
-class _PathType(click.Path):
-    """A path that was given: "" would be the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "":
-            self.fail("it is empty; give a path, or leave the option out", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-_PATH = _PathType(path_type=Path)
-
-
 def _choice(values: Any) -> click.Choice:
     return click.Choice([str(value) for value in values])
 
@@ -57,7 +46,7 @@ def _choice(values: Any) -> click.Choice:
     help="Folder of a teacher cache, or an object store's, s3://...",
 )
 @click.option("--student", default=DEFAULT_STUDENT, help="Folder of a model, or a hub name.")
-@click.option("--out", type=_PATH, help="Folder to write. [default: data/results/TASK/RUN]")
+@click.option("--out", type=HERE, help="Folder to write. [default: data/results/TASK/RUN]")
 @click.option("--method", type=_choice(METHODS), default="armada", help="How to train.")
 @click.option("--manifold", type=_choice(MANIFOLDS), help="Manifold loss. [default: euclid]")
 @click.option(
@@ -111,17 +100,17 @@ def _choice(values: Any) -> click.Choice:
 )
 @click.option("--evaluate-only", is_flag=True, help="Measure a finished run's student again on --split.")
 @click.option("--split", help="Split that --evaluate-only reads.  [default: validation]")
-@click.option("--predict", type=_PATH, help="Answer for a JSONL, CSV or Parquet file's rows.")
+@click.option("--predict", type=HERE, help="Answer for a JSONL, CSV or Parquet file's rows.")
 @click.option(
     "--evaluate-with", metavar="lm-eval:TASK[,TASK]", help="Have lm-eval measure a finished run's student."
 )
-@click.option("--lm-eval-include", type=_PATH, help="Folder with task files for lm-eval of your own.")
+@click.option("--lm-eval-include", type=HERE, help="Folder with task files for lm-eval of your own.")
 @click.option("--sharding", type=_choice(SHARDINGS), default="none", help="full: FSDP2 in place of DDP.")
 @click.option("--tracker", multiple=True, help=f"Log there too: {' or '.join(TRACKERS)}; repeatable.")
 @click.option("--loader-workers", type=click.IntRange(min=0), default=0, help="Threads that prepare batches.")
 @click.option(
     "--config",
-    type=_PATH,
+    type=HERE,
     is_eager=True,
     expose_value=False,
     callback=read_config_file,

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
+from distill.arguments import HERE
 from schemas.console import EXIT_SOME_ROWS_FAILED, read_config_file, run_command, show_json
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command(
@@ -34,8 +33,8 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--tasks", metavar="TASK,TASK", help="Only these, by the paper's names or ours. [default: all]")
 @click.option("--seeds", metavar="N,N", help="Of the runs. [default: 42,43,44]")
-@click.option("--store", type=_PATH, default=Path("data/results"), help="Folder of finished runs.")
-@click.option("--out", type=_PATH, help="Folder of the report. [default: data/tables/PROFILE]")
+@click.option("--store", type=HERE, default=Path("data/results"), help="Folder of finished runs.")
+@click.option("--out", type=HERE, help="Folder of the report. [default: data/tables/PROFILE]")
 @click.option("--no-run", is_flag=True, help="Report what the store has, run nothing.")
 @click.option(
     "--dry-run", is_flag=True, help="Say what would run, how long and in how much memory; write nothing."
@@ -43,7 +42,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--list", "listed", is_flag=True, help="List tables and figures, and those that are not made.")
 @click.option(
     "--config",
-    type=_PATH,
+    type=HERE,
     is_eager=True,
     expose_value=False,
     callback=read_config_file,

@@ -15,6 +15,7 @@ from schemas.files import whole_file
 
 # What a URL of theirs names is a path; elsewhere a bucket stands in front of it.
 _WITHOUT_BUCKETS = ("file", "local", "memory")
+_LIBRARIES = {"s3": 'it: pip install "armada-distill[s3]"', "gs": "it: pip install gcsfs"}
 _OF_THIS_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -51,10 +52,8 @@ class ObjectStore:
             # Nothing is remembered of what was there: others write, too.
             self._files, root = fsspec.url_to_fs(self.url, use_listings_cache=False, skip_instance_cache=True)
         except (ImportError, ValueError) as error:
-            raise ConfigError(
-                f"{url}: {_first_line(error)}; install the store's library, such as "
-                'pip install "armada-distill[s3]"'
-            ) from None
+            library = _LIBRARIES.get(parts.scheme, "the store's library, if fsspec knows one")
+            raise ConfigError(f"{url}: {_first_line(error)}; install {library}") from None
         if "memory" in self._files.protocol:
             raise ConfigError(f"{url}: what it holds ends with this process; give a store that stays")
         self._root = str(root).rstrip("/")

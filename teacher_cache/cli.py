@@ -3,30 +3,12 @@
 import math
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from schemas.console import EXIT_SOME_ROWS_FAILED, read_config_file, run_command, say, show_json
-
-
-class _PathType(click.Path):
-    """A path that was given: "" would be the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "":
-            self.fail("it is empty; give a path, or leave the option out", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class _PlaceType(_PathType):
-    """A path, or the URL of an object store as it stands."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and "://" in value:
-            return value
-        return super().convert(value, param, ctx)
+from teacher_cache.arguments import CACHE, HERE, PLACE
 
 
 class _Finite(click.FloatRange):
@@ -52,9 +34,6 @@ class _EntriesType(click.IntRange):
         return number
 
 
-_FILE = _PathType(path_type=Path)
-
-
 def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(name.strip() for name in value.split(","))
 
@@ -68,7 +47,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 )
 @click.option(
     "--out",
-    type=_PlaceType(path_type=Path),
+    type=PLACE,
     metavar="DIR|URL",
     help="Folder of the cache, or an object store's, s3://...  [default: data/shards/TASK/MODEL-AS-A-NAME]",
 )
@@ -77,10 +56,10 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 )
 @click.option(
     "--source",
-    type=_FILE,
+    type=HERE,
     help="The task's original files, a saved dataset, or a hub name.  [default: data/tasks/...]",
 )
-@click.option("--prompts", type=_FILE, help="File of examples, instead of --source (docs/sources.md).")
+@click.option("--prompts", type=HERE, help="File of examples, instead of --source (docs/sources.md).")
 @click.option(
     "--splits", default="train,validation,test", show_default=True, callback=_names, help="Splits to keep."
 )
@@ -173,7 +152,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     type=_Finite(0, min_open=True),
     help="Money after which nothing is asked any more; needs --price-file.",
 )
-@click.option("--price-file", type=_FILE, metavar="FILE.toml", help="Prices of models (docs/teachers.md).")
+@click.option("--price-file", type=HERE, metavar="FILE.toml", help="Prices of models (docs/teachers.md).")
 @click.option(
     "--rows-per-shard", type=click.IntRange(1), default=1000, show_default=True, help="Rows of a shard."
 )
@@ -191,7 +170,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 )
 @click.option("--retry-errors", is_flag=True, help="Ask again for rows that failed.")
 @click.option(
-    "--reuse", type=_FILE, metavar="DIR", help="Copy answers to the same question from another cache."
+    "--reuse", type=CACHE, metavar="DIR", help="Copy answers to the same question from another cache."
 )
 @click.option(
     "--max-consecutive-errors",
@@ -205,7 +184,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 )
 @click.option(
     "--config",
-    type=_FILE,
+    type=HERE,
     is_eager=True,
     expose_value=False,
     callback=read_config_file,

@@ -1,15 +1,14 @@
 """teacher-shards export and import; it stands outside their folder, whose table brings Arrow with it."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from schemas.console import say, show_json
+from teacher_cache.arguments import CACHE, HERE
 
 # The names of the table in interchange/, which is not imported here: `--help` answers at once.
 FORMATS = ("distillkit", "axolotl", "openai-batch", "trl")
-_PATH = click.Path(path_type=Path)
 _FORMAT = click.option("--format", "format_", required=True, type=click.Choice(FORMATS), help="Of the files.")
 _QUIET = click.option("--quiet", is_flag=True, help="No progress.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One summary object on standard output.")
@@ -20,11 +19,11 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 
 
 @click.command(name="export")
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=CACHE)
 @_FORMAT
-@click.option("--out", required=True, type=_PATH, help="New folder to write.")
+@click.option("--out", required=True, type=HERE, help="New folder to write.")
 @click.option("--split", "splits", callback=_names, help="Splits, commas between.  [default: all]")
-@click.option("--tokenizer", type=_PATH, metavar="DIR", help="The teacher's, for formats made of tokens.")
+@click.option("--tokenizer", type=HERE, metavar="DIR", help="The teacher's, for formats made of tokens.")
 @click.option(
     "--length", type=click.IntRange(2), help="Tokens of a row, distillkit.  [default: the longest row's]"
 )
@@ -43,13 +42,13 @@ def export_command(*, format_: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command(name="import")
-@click.argument("path", type=_PATH)
+@click.argument("path", type=HERE)
 @_FORMAT
-@click.option("--out", required=True, type=_PATH, help="Folder of the new cache.")
+@click.option("--out", required=True, type=HERE, help="Folder of the new cache.")
 @click.option("--task", help="Task of the rows.  [default: that of --prompts, else free]")
-@click.option("--tokenizer", type=_PATH, metavar="DIR", help="That the tokens are of; makes texts of them.")
+@click.option("--tokenizer", type=HERE, metavar="DIR", help="That the tokens are of; makes texts of them.")
 @click.option("--vocab-size", type=int, help="Number of ids, without a tokenizer or above its own.")
-@click.option("--prompts", type=_PATH, metavar="FILE", help="What was asked, joined by id (docs/sources.md).")
+@click.option("--prompts", type=HERE, metavar="FILE", help="What was asked, joined by id (docs/sources.md).")
 @click.option("--number-rows", is_flag=True, help="Name rows by their position; for files without ids.")
 @click.option(
     "--codec", type=click.Choice(["exact", "half", "packed"]), help="Of log-probabilities.  [default: packed]"

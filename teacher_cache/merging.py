@@ -16,6 +16,7 @@ from teacher_cache.folder import CONFIG_NAME, JOURNAL_NAME, check_same, started_
 from teacher_cache.kept_pictures import MEDIA_NAME
 from teacher_cache.lock import writer_lock
 from teacher_cache.statistics import write_statistics
+from teacher_cache.upload import Upload, working_folder
 
 Parts = Mapping[Path, CacheManifest]
 
@@ -62,6 +63,27 @@ def merge(folders: Sequence[Path], out: Path) -> dict[str, Any]:
         "bytes": sum(file.bytes for file in found.files),
         "digest": found.digest,
     }
+
+
+def merge_to_store(folders: Sequence[Path], url: str) -> dict[str, Any]:
+    """Join all parts of a cache in a working folder of this machine, and send the whole to an object store.
+
+    Args:
+        folders: of the parts, in any order.
+        url: of the whole, as of `ObjectStore`.
+
+    Returns:
+        As `merge`, the folder being the URL.
+
+    Raises:
+        ArmadaError: as `merge` and `Upload` say.
+    """
+    folder = working_folder(url)
+    upload = Upload(url, folder)
+    upload.begin()
+    merged = merge(folders, folder)
+    upload.publish(read_manifest(folder))
+    return merged | {"folder": url}
 
 
 def _whole(parts: Parts) -> CacheManifest:

@@ -7,23 +7,10 @@ from typing import Any
 import click
 
 from schemas.console import EXIT_FAILED, run_command, say, show_json
+from teacher_cache.arguments import CACHE, PLACE
 from teacher_cache.interchange_cli import export_command, import_command
 
-
-class _CacheType(click.Path):
-    """A cache's folder, or the URL of one in an object store, of which a copy is fetched."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from schemas.local_copy import local_copy
-        from schemas.object_store import is_url
-
-        if isinstance(value, str) and is_url(value):
-            return local_copy(value)
-        return super().convert(value, param, ctx)
-
-
-_CACHE = _CacheType(path_type=Path)
-_FOLDER = click.argument("folder", type=_CACHE)
+_FOLDER = click.argument("folder", type=CACHE)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One object on standard output.")
 
 
@@ -94,14 +81,15 @@ def verify(folder: Path, *, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("folders", type=_CACHE, nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the whole cache.")
+@click.argument("folders", type=CACHE, nargs=-1, required=True)
+@click.option("--out", type=PLACE, required=True, help="Folder of the whole cache, or its URL.")
 @_JSON
-def merge(folders: tuple[Path, ...], out: Path, *, as_json: bool) -> None:
+def merge(folders: tuple[Path, ...], out: Path | str, *, as_json: bool) -> None:
     """Join the parts that cache-teacher --part I/N made: the bytes of one run on one machine."""
     from teacher_cache.merging import merge as merge_parts
+    from teacher_cache.merging import merge_to_store
 
-    merged = merge_parts(folders, out)
+    merged = merge_parts(folders, out) if isinstance(out, Path) else merge_to_store(folders, out)
     if as_json:
         show_json(merged)
     else:

@@ -90,6 +90,7 @@ class Upload:
             raise LockedError(
                 f"{self._store.url} was written by somebody else since this run began; let one of them go on"
             )
-        self._store.upload(self._folder / CONFIG_NAME, CONFIG_NAME)
+        if (self._folder / CONFIG_NAME).exists():
+            self._store.upload(self._folder / CONFIG_NAME, CONFIG_NAME)
         self._store.write(MANIFEST_NAME, written)
         self._manifest = written

@@ -113,6 +113,7 @@ def test_a_finished_run_is_found_without_torch(tmp_path: Path) -> None:
         (["--split", "test"], 2, ["--split has no effect without --evaluate-only"]),
         (["--shards", ""], 2, ["--shards is empty; give the folder of a teacher cache"]),
         (["--out", ""], 2, ["'--out'", "it is empty; give a path, or leave the option out"]),
+        (["--out", "s3://bucket/x"], 2, ["'--out'", "s3://bucket/x is a URL; give a path of this machine"]),
     ],
 )
 def test_wrong_use_is_one_line(distill: Command, arguments: list[str], status: int, parts: list[str]) -> None:

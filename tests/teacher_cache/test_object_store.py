@@ -13,6 +13,7 @@ from schemas.cache import open_cache
 from schemas.errors import ConfigError, LockedError, ManifestError, MismatchError, ShardError, StoreError
 from schemas.local_copy import local_copy
 from schemas.object_store import ObjectStore
+from teacher_cache.cli import command
 from teacher_cache.shards_cli import group
 from teacher_cache.upload import Upload, working_folder
 
@@ -250,6 +251,48 @@ def test_commands_take_urls(prompts: Prompts, run: Run, url: str) -> None:
     assert json.loads(CliRunner().invoke(group, ["inspect", url, "--json"]).stdout)["rows"] == 20
 
 
+def test_parts_in_a_store_are_joined_there(
+    prompts: Prompts, run: Run, url: str, whole: dict[str, bytes]
+) -> None:
+    parts = [f"{url}-part{number}of2" for number in (1, 2)]
+    for number, part in enumerate(parts, start=1):
+        run(prompts(40), **to_store(part), part=f"{number}/2")
+    for _ in range(2):
+        done = CliRunner().invoke(group, ["merge", *parts, "--out", url, "--json"])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["folder"] == url
+
+    assert copied(url) == whole
+
+
+def test_answers_are_copied_out_of_a_store(prompts: Prompts, run: Run, url: str, tmp_path: Path) -> None:
+    file = prompts(20)
+    run(file, **to_store(url))
+    options = ["--model", "fast:", "--prompts", str(file), "--out", str(tmp_path / "again")]
+    done = CliRunner().invoke(command, [*options, "--rows-per-shard", "10", "--reuse", url, "--json"])
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)
+    assert (summary["reused"], summary["asked"]) == (20, 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "CACHE", "--format", "trl", "--out", "s3://bucket/x"],
+        ["import", "CACHE", "--format", "trl", "--out", "s3://bucket/x"],
+        ["import", "s3://bucket/x", "--format", "trl", "--out", "CACHE"],
+    ],
+)
+def test_what_only_this_machine_can_hold_refuses_a_url(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(group, arguments)
+    assert done.exit_code == 2
+    assert "s3://bucket/x is a URL; give a path of this machine" in done.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_by_url_is_a_store_too(
     prompts: Prompts, run: Run, tmp_path: Path, url: str, shard_bytes: Any
 ) -> None:
@@ -263,9 +306,9 @@ def test_a_folder_by_url_is_a_store_too(
     ("url", "said"),
     [
         ("s3://key:secret@bucket/x", r"s3://\.\.\./x: keys do not belong into a URL"),
-        ("zz://bucket/x", "Protocol not known: zz"),
+        ("zz://bucket/x", "Protocol not known: zz; install the store's library, if fsspec knows one"),
         ("memory://bucket/x", "what it holds ends with this process"),
-        ("gs://bucket/x", "gcsfs"),
+        ("gs://bucket/x", r"gcsfs.*; install it: pip install gcsfs"),
         ("s3://", "s3://: it names no bucket"),
         ("s3:///x", "s3:///x: it names no bucket"),
         ("file:///", "file:///: it names no bucket and no folder"),
