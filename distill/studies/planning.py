@@ -96,21 +96,26 @@ class Planner:
             ArmadaError: a student's folder cannot be one, or an option cannot be right.
         """
         plan, stands_for = Plan(), dict[str, str]()
+        asked = {
+            cell.key.task: cell.key.teacher
+            for cell in reversed(study.cells)
+            if cell.key.teacher in self.profile.teachers
+        }
         for cell in study.cells:
             try:
-                plan.readings.append(self._reading(cell, stands_for))
+                plan.readings.append(self._reading(cell, stands_for, asked))
             except _NotRunError as reason:
                 plan.missing[cell.key] = str(reason)
                 if reason.advice and reason.advice not in plan.advice:
                     plan.advice.append(reason.advice)
         return plan
 
-    def _reading(self, cell: Cell, stands_for: dict[str, str]) -> Reading:
+    def _reading(self, cell: Cell, stands_for: dict[str, str], asked: Mapping[str, str]) -> Reading:
         task = self._task(cell.key.task, stands_for)
         student = self.profile.students.get(cell.trained)
         if student is None:
             raise _NotRunError(f"nothing stands for {cell.trained} in profile {self.profile.name}")
-        chosen = self._cache(cell, task)
+        chosen = self._cache(cell, task, asked)
         if student.path is None:
             raise _NotRunError(f"no student given for {cell.trained}", f"give --students {cell.trained}=PATH")
         _check_folder(cell.trained, student)
@@ -129,23 +134,28 @@ class Planner:
             raise _NotRunError(f"{task.name} stands for {first} here already")
         return task
 
-    def _cache(self, cell: Cell, task: Task) -> TeacherCache:
-        """The cache that a cell reads; an undistilled run takes the first of its task, whoever answered."""
+    def _cache(self, cell: Cell, task: Task, asked: Mapping[str, str]) -> TeacherCache:
+        """The cache that a cell reads; an undistilled run takes the first of its task, whoever answered.
+
+        Where it has none, the one to make is that of the first teacher that the study asks about the task.
+        """
         own = [one for one in self.caches if one.manifest.request.task == task.name]
         if not cell.key.teacher:
             if own:
                 return own[0]
-            teachers = list(self.profile.teachers.values())
-            wants, model = "any teacher", teachers[0].model if teachers else "none"
-        else:
-            teacher = self.profile.teachers.get(cell.key.teacher)
-            if teacher is None:
-                raise _NotRunError(f"nothing stands for {cell.key.teacher} in profile {self.profile.name}")
-            if fitting := [one for one in own if teacher.fits(one.manifest.teacher)]:
-                return fitting[0]
-            wants, model = teacher.wants, teacher.model
-        line = f"cache-teacher --model {model} --task {task.name} --out data/shards/{task.name}"
-        raise _NotRunError(f"no cache of {task.name} with {wants}", f"give --shards DIR of one: {line}")
+            raise self._no_cache(task, asked.get(cell.key.task, ""), "any teacher")
+        teacher = self.profile.teachers.get(cell.key.teacher)
+        if teacher is None:
+            raise _NotRunError(f"nothing stands for {cell.key.teacher} in profile {self.profile.name}")
+        if fitting := [one for one in own if teacher.fits(one.manifest.teacher)]:
+            return fitting[0]
+        raise self._no_cache(task, cell.key.teacher, teacher.wants)
+
+    def _no_cache(self, task: Task, name: str, wants: str) -> "_NotRunError":
+        reason, teacher = f"no cache of {task.name} with {wants}", self.profile.teachers.get(name)
+        if teacher is None:
+            return _NotRunError(reason)
+        return _NotRunError(reason, f"give --shards DIR of one: {self.profile.line_for(teacher, task.name)}")
 
     def _run(self, cell: Cell, task: Task, student: Student, chosen: TeacherCache, seed: int) -> Run:
         assert student.path is not None, "refused before"

@@ -1,5 +1,6 @@
 """docs/reproducing.md is true: its lines parse and name what exists, its counts are those of the plans."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -13,12 +14,14 @@ from distill.cli import distill
 from distill.config import RunConfig, options_of, resolve
 from distill.pretrained import load_backbone
 from distill.studies import STUDIES
+from distill.studies.planning import Planner
 from distill.studies.profiles import PAPER
 from distill.studies.study import Cell
 from distill.tables_cli import paper_tables
 from schemas.tasks import TASKS, find_task
 from teacher_cache.cli import command as cache_teacher
 from teacher_cache.config import CacheConfig
+from teacher_cache.plan import make_plan
 from teacher_cache.shards_cli import group as teacher_shards
 from teacher_cache.teachers.diffusion.options import DiffusionOptions
 from teacher_cache.teachers.local.vision import VisionOptions
@@ -96,6 +99,27 @@ def test_every_cache_that_is_made_is_read_and_every_task_and_teacher_of_the_pape
     assert sorted(map(str, given["shards"])) == sorted(made)
     assert {task.name for task in PAPER.tasks.values()} == set(made.values())
     assert {entry.partition("=")[0] for entry in given["students"]} == set(PAPER.students)
+
+
+def test_what_paper_tables_advises_are_the_lines_of_the_page(tmp_path: Path) -> None:
+    planner = Planner(profile=PAPER, caches=[], store=tmp_path, seeds=(42,))
+    advised = {advice for study in STUDIES.values() for advice in planner.plan(study).advice}
+
+    assert advised == {f"give --shards DIR of one: {line}" for line in OF_STAGE_ONE}
+
+
+def test_the_commonsense_line_is_read_beside_both_published_sets() -> None:
+    (line,) = [line for line in OF_STAGE_ONE if "--task reasoning/commonsense " in line]
+    given, root = parsed(line), Path("data/tasks/llm-adapters")
+    record = {"instruction": "Which? Answer1: a Answer2: b", "input": "", "output": "answer1"}
+    sets = [root / "ft-training_set" / f"commonsense_{size}.json" for size in ("15k", "170k")]
+    folders = ("hellaswag", "winogrande", "ARC-Challenge", "ARC-Easy", "openbookqa")
+    for path in (*sets, *(root / "dataset" / name / "test.json" for name in folders)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([record | {"answer": "answer1"}]), encoding="utf-8")
+    asked = {name: given[name] for name in ("model", "task", "source", "splits")}
+
+    assert make_plan(CacheConfig(**asked)).splits == {"train": 1, "validation": 5}
 
 
 def test_single_runs_resolve() -> None:

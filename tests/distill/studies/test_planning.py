@@ -9,7 +9,7 @@ import pytest
 from distill.studies import STUDIES
 from distill.studies.grids import losses, undistilled
 from distill.studies.planning import Planner, open_caches, with_students
-from distill.studies.profiles import MINI, PAPER, PROFILES, Profile
+from distill.studies.profiles import MINI, PAPER, PROFILES, SPEECH, Profile
 from distill.studies.study import Study
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError, ConfigError, StudentError
@@ -42,10 +42,22 @@ def test_why_a_cell_is_not_run_is_said(planner: Planner) -> None:
 def test_a_missing_cache_comes_with_the_line_that_makes_it(planner: Planner) -> None:
     (line,) = planner.plan(STUDY).advice
 
-    assert line.startswith(
-        "give --shards DIR of one: cache-teacher --model speech:a+b --task product-reviews"
+    assert line == (
+        "give --shards DIR of one: cache-teacher --model speech:a+b --task product-reviews "
+        "--out data/shards/tiny/product-reviews"
     )
-    assert line.endswith("--out data/shards/product-reviews")
+
+
+def test_the_small_world_s_lines_are_those_of_its_target(tmp_path: Path) -> None:
+    planner = Planner(profile=MINI, caches=[], store=tmp_path, seeds=(1,))
+    advised = {line.partition(": ")[2] for study in STUDIES.values() for line in planner.plan(study).advice}
+    makefile = (Path(__file__).resolve().parents[3] / "Makefile").read_text(encoding="utf-8")
+
+    assert len(advised) == 4
+    for line in advised:
+        shown = line.replace(SPEECH, "$(TEACHER)").replace("data/shards/mini", "$(MINI_SHARDS)")
+        in_loop = shown.replace(line.rpartition("/")[2], "$$task")
+        assert f"$(BIN)/{shown}\n" in makefile or f"$(BIN)/{in_loop} ||" in makefile
 
 
 def test_a_bundled_task_stands_for_one_task_within_a_study(planner: Planner) -> None:

@@ -14,7 +14,13 @@ from distill.studies.study import Study
 from schemas.cache import TeacherCache
 from schemas.result import CacheOrigin, RunResult, write_result
 
-SPEECH = Teacher(fits=lambda one: one.modality == "audio", model="speech:a+b", wants="speech", is_own=False)
+SPEECH = Teacher(
+    fits=lambda one: one.modality == "audio",
+    model="speech:a+b",
+    folder="data/shards/tiny",
+    wants="speech",
+    is_own=False,
+)
 STUDY = Study(
     name="table02",
     title="Students on small tasks",
