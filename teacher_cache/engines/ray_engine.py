@@ -6,6 +6,7 @@ cache has the same rows, and with a deterministic teacher the same bytes, whiche
 
 import asyncio
 import os
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +23,7 @@ from teacher_cache.teachers import BACKENDS, Teacher, TeacherSettings
 
 # Of each worker, on average: beyond it something is wrong with every one of them.
 _DEATHS_A_WORKER = 3
+_SECONDS_TO_CONNECT = 10
 _ADVICE = "run the same command again, it goes on"
 
 
@@ -226,6 +228,8 @@ def _connect(address: str | None, num_workers: int) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray: Any = import_module("ray")
     address = address or os.environ.get("RAY_ADDRESS")
+    if address:
+        _knock(address)
     where = {"address": address} if address else {"num_cpus": num_workers, "include_dashboard": False}
     try:
         ray.init(**where, log_to_driver=False, logging_level="ERROR")
@@ -235,6 +239,20 @@ def _connect(address: str | None, num_workers: int) -> Any:
             f"--address {address}: no Ray cluster there ({reason}); start one with ray start --head"
         ) from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Make sure that somebody listens: Ray itself tries for a quarter of an hour, deaf to signals."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        # "auto", "local" and what Ray itself refuses at once.
+        return
+    try:
+        socket.create_connection((host, int(port)), _SECONDS_TO_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise TeacherError(
+            f"--address {address}: no Ray cluster there ({error}); start one with ray start --head"
+        ) from None
 
 
 def _cause(error: Exception) -> Exception:

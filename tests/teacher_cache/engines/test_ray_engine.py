@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -71,8 +72,10 @@ def run(
 
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_node_makes_the_bytes_of_one_machine(
+    *,
     cluster: Any,
     run: Callable[..., dict[str, Any]],
+    service: FaultyService,
     tmp_path: Path,
     shard_bytes: Callable[[Path], dict[str, bytes]],
     monkeypatch: pytest.MonkeyPatch,
@@ -95,6 +98,7 @@ def test_a_cluster_that_loses_a_node_makes_the_bytes_of_one_machine(
             cluster.remove_node(next(node for node in cluster.list_all_nodes() if not node.head))
         record(writer, answered)
 
+    asked_before = len(service.questions)
     with monkeypatch.context() as patch:
         patch.setattr(RayTeacher, "__aenter__", entered)
         patch.setattr(CacheWriter, "record", recorded)
@@ -102,6 +106,8 @@ def test_a_cluster_that_loses_a_node_makes_the_bytes_of_one_machine(
 
     assert (summary["asked"], summary["errors"]) == (ROWS, 0)
     assert teachers[0]._deaths >= 1
+    # What the lost node was answering is asked again, and nothing else: two calls of two rows.
+    assert len(service.questions) - asked_before <= ROWS + 4
     assert shard_bytes(tmp_path / "ray") == shard_bytes(tmp_path / "local")
     # The other way about: what one engine began, the other goes on with.
     assert run("ray")["asked"] == run("local", engine="ray", workers=2, address=cluster.address)["asked"] == 0
@@ -179,7 +185,25 @@ def test_no_cluster_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ray_engine, "import_module", lambda _: Nowhere)
     with pytest.raises(TeacherError, match=r"no Ray cluster there .*; start one with ray start --head"):
-        ray_engine._connect("10.0.0.1:6379", 2)
+        ray_engine._connect("auto", 2)
+
+
+@pytest.mark.parametrize("address", ["{}", "ray://{}"])
+def test_an_address_where_nobody_listens_is_one_line_at_once(
+    run: Callable[..., dict[str, Any]], address: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(TeacherError, match=r"no Ray cluster there \(.*refused\); start one with ray start"):
+        run("nobody", engine="ray", workers=1, address=address.format(closed))
+
+
+def test_without_ray_it_says_how_it_is_installed(
+    run: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("teacher_cache.engines.find_spec", lambda _: None)
+    with pytest.raises(TeacherError, match=r'the package ray is not installed; run: pip install "armada-'):
+        run("none", engine="ray", workers=1)
 
 
 def test_options_of_a_cluster() -> None:
