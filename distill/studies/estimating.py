@@ -90,10 +90,10 @@ def estimate(runs: Sequence[Run], outcome: Outcome, store: Path) -> dict[str, An
 
 def _lines(summary: dict[str, Any]) -> Iterable[str]:
     hours = "unknown" if summary["hours"] is None else f"about {summary['hours']:.2f}"
-    yield (
-        f"{summary['missing']} of {summary['runs']} runs are missing ({summary['failed']} of them failed "
-        f"before); hours: {hours}, one run after another"
-    )
+    first = f"{summary['missing']} of {summary['runs']} runs are missing"
+    if summary["missing"]:
+        first += f" ({summary['failed']} of them failed before); hours: {hours}, one run after another"
+    yield first
     for row in summary["kinds"]:
         took = "hours unknown" if row["hours"] is None else f"{row['hours']:.2f} h"
         memory = "memory unknown" if row["memory_bytes"] is None else f"{row['memory_bytes'] / _GIGA:.1f} GB"

@@ -16,6 +16,8 @@ from schemas.cache import TeacherCache, open_cache
 from schemas.errors import ArmadaError, CacheError, ConfigError, StudentError
 from schemas.local_copy import local_copy
 
+LEFT_OUT = "left out by --tasks"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -128,7 +130,7 @@ class Planner:
         if task is None:
             raise _NotRunError(f"nothing stands for {name} in profile {self.profile.name}")
         if self.tasks is not None and not {name, task.name} & self.tasks:
-            raise _NotRunError("left out by --tasks")
+            raise _NotRunError(LEFT_OUT)
         first = stands_for.setdefault(task.name, name)
         if not task.is_own and first != name:
             raise _NotRunError(f"{task.name} stands for {first} here already")

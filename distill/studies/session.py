@@ -10,7 +10,7 @@ from distill.studies import NOT_MADE, STUDIES, find_study
 from distill.studies.collecting import collect
 from distill.studies.comparison import sheet_of
 from distill.studies.estimating import estimate
-from distill.studies.planning import Plan, Planner, Run, open_caches, with_students
+from distill.studies.planning import LEFT_OUT, Plan, Planner, Run, open_caches, with_students
 from distill.studies.profiles import PROFILES, Profile
 from distill.studies.running import Outcome, look, make
 from distill.studies.sheet import Sheet
@@ -50,12 +50,19 @@ class Session:
         runs = {folder: run for plan in self.plans.values() for folder, run in plan.runs.items()}
         return sorted(runs.values(), key=lambda run: self.seeds.index(run.config.seed))
 
+    @property
+    def advice(self) -> list[str]:
+        """What would let more of the chosen tables run, each line once."""
+        return list(dict.fromkeys(line for plan in self.plans.values() for line in plan.advice))
+
     def work(self, *, quiet: bool) -> dict[str, Any]:
         """Make what is missing, and write the report.
 
         Returns:
             The summary that `--json` prints.
         """
+        for line in self.advice:
+            say(f"to run more: {line}", quiet=quiet)
         outcome = look(self.runs) if self.runs_nothing else make(self.runs, quiet=quiet)
         sheets = self.report(outcome, quiet=quiet)
         for folder, reason in outcome.failed.items():
@@ -67,14 +74,17 @@ class Session:
             "finished": len(outcome.results),
             "made": outcome.made,
             "failed": {str(folder): reason for folder, reason in outcome.failed.items()},
+            "advice": self.advice,
             "studies": {
                 sheet.study.name: {"numbers": len(sheet.lines), "run": sheet.num_run} for sheet in sheets
             },
         }
 
     def estimate(self) -> dict[str, Any]:
-        """What `--dry-run` tells: runs, hours and memory of what is missing."""
-        return estimate(self.runs, look(self.runs), self.store)
+        """What `--dry-run` tells: runs, hours and memory of what is missing, and what would let more run."""
+        told = estimate(self.runs, look(self.runs), self.store)
+        more = [f"to run more: {line}" for line in self.advice]
+        return {**told, "advice": self.advice, "lines": [*told["lines"], *more]}
 
     def report(self, outcome: Outcome, *, quiet: bool) -> list[Sheet]:
         """Write every study's report, and the index of all."""
@@ -127,12 +137,7 @@ def prepare(
         tasks=_names(tasks, filled) if tasks else None,
     )
     plans = {study.name: planner.plan(study) for study in studies}
-    if not all:
-        _refuse_empty(plans)
-    if tasks and not any(plan.readings for plan in plans.values()):
-        raise ConfigError(
-            f"--tasks {tasks}: none of them stands in what was chosen; leave it out, or choose others"
-        )
+    _refuse_empty(plans, filled, tasks, everything=all)
     return Session(
         plans=plans,
         profile=filled,
@@ -179,11 +184,36 @@ def _names(text: str, profile: Profile) -> frozenset[str]:
     return names
 
 
-def _refuse_empty(plans: dict[str, Plan]) -> None:
-    for name, plan in plans.items():
-        if not plan.readings and plan.advice:
-            more = f" (and {len(plan.advice) - 1} more)" if len(plan.advice) > 1 else ""
-            raise CacheError(f"{STUDIES[name].file_name}: nothing of it can be run; {plan.advice[0]}{more}")
+def _refuse_empty(plans: dict[str, Plan], profile: Profile, tasks: str | None, *, everything: bool) -> None:
+    """Refuse a call of which nothing can be run, and one that names a table whose caches are missing.
+
+    Raises:
+        CacheError: the first line that would let something run is given.
+        ConfigError: the profile has nothing for what was chosen, or `--tasks` leaves all of it out.
+    """
+    empty = [name for name, plan in plans.items() if not plan.readings]
+    advice = list(dict.fromkeys(line for name in empty for line in plans[name].advice))
+    is_all = len(empty) == len(plans)
+    if advice and (is_all or not everything):
+        advised = _named([name for name in empty if plans[name].advice])
+        others = f" (and {len(advice) - 1} more)" if len(advice) > 1 else ""
+        raise CacheError(f"{advised}: nothing can be run with profile {profile.name}; {advice[0]}{others}")
+    if is_all:
+        raise ConfigError(f"{_named(empty)}: nothing can be run: {_reason(plans, profile, tasks)}")
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{STUDIES[names[0]].file_name}{more}"
+
+
+def _reason(plans: dict[str, Plan], profile: Profile, tasks: str | None) -> str:
+    """Why nothing can be run, and what to do: of the tasks that were asked for, if any were."""
+    missing = [item for plan in plans.values() for item in plan.missing.items()]
+    asked = [reason for key, reason in missing if key.task in profile.tasks and reason != LEFT_OUT]
+    if tasks and not asked:
+        return f"--tasks {tasks}: none of them stands in what was chosen; leave it out, or choose others"
+    return f"{asked[0] if asked else missing[0][1]}; choose another table or --profile"
 
 
 def list_studies(*, as_json: bool) -> None:

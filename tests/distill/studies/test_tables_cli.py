@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,11 +78,57 @@ def test_no_cache_or_one_that_is_none_is_refused(ask: Callable[..., Result], tmp
     assert isinstance(refusal(ask("--table", "2", shards=str(tmp_path))), ManifestError)
 
 
-def test_shards_without_any_task_of_a_table_name_the_line_that_makes_them(ask: Callable[..., Result]) -> None:
-    error = refusal(ask("--table", "2", "--tasks", "RTE"))
+ADVICE = (
+    "give --shards DIR of one: cache-teacher --model speech:a+b --task product-reviews "
+    "--out data/shards/tiny/product-reviews"
+)
+
+
+@pytest.mark.parametrize("chosen", ["--table=2", "--all"])
+def test_shards_without_any_task_of_a_table_name_the_line_that_makes_them(
+    ask: Callable[..., Result], tmp_path: Path, chosen: str
+) -> None:
+    error = refusal(ask(chosen, "--tasks", "RTE"))
 
     assert isinstance(error, CacheError)
-    assert "table2: nothing of it can be run; give --shards DIR of one: cache-teacher --model" in str(error)
+    assert str(error).startswith("table2")
+    assert f": nothing can be run with profile tiny; {ADVICE}" in str(error)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_profile_s_shards_are_refused_for_all_tables_too(cache: TeacherCache) -> None:
+    error = refusal(CliRunner().invoke(paper_tables, ["--shards", str(cache.folder), "--all"]))
+
+    assert isinstance(error, CacheError)
+    assert "table2 and 24 more: nothing can be run with profile paper; give --shards DIR" in str(error)
+    assert str(error).endswith(" (and 27 more)")
+
+
+def test_a_table_that_a_profile_has_nothing_for_is_refused(ask: Callable[..., Result]) -> None:
+    for chosen in (("--table", "9"), ("--table", "9", "--dry-run"), ("--table", "9", "--no-run")):
+        error = refusal(ask(*chosen))
+        assert isinstance(error, ConfigError)
+        assert "table9: nothing can be run: nothing stands for MM-IMDb in profile tiny" in str(error)
+
+
+def test_tasks_that_stand_in_no_chosen_table_are_refused(ask: Callable[..., Result]) -> None:
+    assert "--tasks CoLA: none of them stands in what was chosen" in str(
+        refusal(ask("--table", "4", "--tasks", "CoLA"))
+    )
+
+
+def test_what_would_let_more_run_is_said_once(
+    ask: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STUDIES, "table03", replace(STUDY, name="table03"))
+    both = ("--table", "2", "--table", "3")
+    dry, made = ask(*both, "--dry-run"), ask(*both, "--json")
+
+    assert dry.stdout.splitlines()[-1] == f"to run more: {ADVICE}"
+    assert dry.stdout.count("to run more") == made.stderr.count(f"to run more: {ADVICE}\n") == 1
+    assert json.loads(made.stdout)["advice"] == [ADVICE]
+    assert json.loads(ask(*both, "--dry-run", "--json").stdout)["advice"] == [ADVICE]
+    assert "to run more" not in ask(*both, "--quiet").output
 
 
 def test_a_table_is_written_in_every_format_and_a_second_call_makes_nothing(
@@ -142,7 +189,10 @@ def test_a_dry_run_says_where_its_hours_come_from_and_writes_nothing(
     # Two seconds a run of 80 rows trained on once and 32 reported; here 86 and 32 rows.
     assert measured["hours"] == pytest.approx(4 * 2.0 / (80 + 32) * (86 + 32) / 3600)
     assert all(kind["hours_from"].startswith("measured: ") for kind in measured["kinds"])
-    assert "4 of 8 runs are missing" in ask("--table", "2", "--dry-run").stdout
+    assert "4 of 8 runs are missing (0 of them" in ask("--table", "2", "--dry-run").stdout
+
+    ask("--table", "2", "--quiet")
+    assert ask("--table", "2", "--dry-run").stdout.splitlines()[0] == "0 of 8 runs are missing"
 
 
 def test_a_file_gives_options_and_flags_win(ask: Callable[..., Result], tmp_path: Path) -> None:
