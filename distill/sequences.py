@@ -1,10 +1,11 @@
-"""Prompts and answers tokenised once, in a memory-mapped Arrow file: a record batch a row group.
+"""Prompts and answers tokenised once, in flat, memory-mapped files: distill/ragged.py.
 
-Letters: S rows of the split, R rows of the file: one a row of the split, but as many as it has texts of the
+Letters: S rows of the split, R rows of the files: one a row of the split, but as many as it has texts of the
 teacher, one at least, where those are learnt.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,22 +14,23 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from distill.methods import Answers
-from distill.ragged import Ragged
+from distill.ragged import Flat, write_flat
 from distill.tokens import hashes_of, kept, settings_of
 from distill.vocabulary import num_ids
 from distill.wording import Wording, answer_ids
 from schemas.answer import reasons_of
 from schemas.cache import TeacherCache
-from schemas.files import cache_folder, whole_file
+from schemas.files import cache_folder
 from schemas.manifest import digest_of
 
-_LAYOUT = 3
+_LAYOUT = 4
 _LISTS = ("prompt_ids", "answer_ids")
 _SCHEMA = pa.schema(
     [
         *((name, pa.list_(pa.int32())) for name in _LISTS),
+        ("length", pa.int32()),
         ("num_taught", pa.int32()),
-        ("place", pa.int32()),
+        ("row", pa.int64()),
         ("id_hash", pa.uint64()),
     ]
 )
@@ -46,45 +48,37 @@ class Sequences:
     """The token ids of a split's prompts and answers.
 
     Args:
-        path: of the Arrow file.
+        path: of the files.
 
     Attributes:
         prompts: of each row.
         answers: of each row, the end of the text last where the answer is whole; empty where there is none.
+        lengths: tokens of prompt and answer, (R,).
         num_taught_R: tokens of the answer, from its first, that the teacher scored.
         id_hashes: of each row's example id.
         rows_R: of the split.
         group_starts: first row of each row group of the split, and the number of rows.
-        firsts_S: of each row of the split its first here.
     """
 
     def __init__(self, path: Path) -> None:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
-        self.prompts, self.answers = (Ragged([batch.column(name) for batch in batches]) for name in _LISTS)
-        self.num_taught_R: NDArray[np.int32] = _joined(batches, "num_taught")
-        self.id_hashes: NDArray[np.uint64] = _joined(batches, "id_hash")
-        self.group_starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
-        starts_new_R = np.diff(_joined(batches, "place"), prepend=-1) != 0
-        for start in self.group_starts[:-1]:
-            starts_new_R[start : start + 1] = True
-        self.rows_R: NDArray[np.int64] = np.cumsum(starts_new_R) - 1
-        self.firsts_S: NDArray[np.int64] = np.flatnonzero(starts_new_R)
+        held = Flat(path)
+        self.prompts, self.answers = (held.lists[name] for name in _LISTS)
+        self.lengths: NDArray[np.int32] = held.columns["length"]
+        self.num_taught_R: NDArray[np.int32] = held.columns["num_taught"]
+        self.id_hashes: NDArray[np.uint64] = held.columns["id_hash"]
+        self.rows_R: NDArray[np.int64] = held.columns["row"]
+        self.group_starts = held.group_starts
 
-    @property
-    def lengths(self) -> NDArray[np.int32]:
-        """Tokens of prompt and answer, (R,)."""
-        return self.prompts.lengths + self.answers.lengths
-
-
-def _joined(batches: list[pa.RecordBatch], name: str) -> NDArray[Any]:
-    return np.concatenate([batch.column(name).to_numpy() for batch in batches])
+    @cached_property
+    def firsts_S(self) -> NDArray[np.int64]:  # noqa: N802 - a shape suffix
+        """Of each row of the split its first here."""
+        return np.flatnonzero(np.diff(self.rows_R, prepend=-1))
 
 
 def sequences_of(
     cache: TeacherCache, split: str, tokenizer: Any, wording: Wording, answers: Answers
 ) -> Sequences:
-    """Open the file of a split's sequences, and make it first where there is none.
+    """Open the files of a split's sequences, and make them first where there are none.
 
     Args:
         cache: whose rows are read.
@@ -105,16 +99,10 @@ def sequences_of(
             answers,
         ]
     )
-    path = cache_folder() / "sequences" / f"{key[:32]}.arrow"
+    path = cache_folder() / "sequences" / f"{key[:32]}.json"
 
     def make() -> None:
-        with (
-            whole_file(path) as temporary,
-            pa.OSFile(str(temporary), "wb") as file,
-            pa.ipc.new_file(file, _SCHEMA) as writer,
-        ):
-            for batch in _batches(cache, split, tokenizer, wording, answers):
-                writer.write_batch(batch)
+        write_flat(path, _batches(cache, split, tokenizer, wording, answers))
 
     return kept(path, Sequences, make)
 
@@ -122,26 +110,29 @@ def sequences_of(
 def _batches(
     cache: TeacherCache, split: str, tokenizer: Any, wording: Wording, answers: Answers
 ) -> Iterator[pa.RecordBatch]:
-    columns = ["example_id", "prompt", *_COLUMNS[answers]]
+    columns, num_rows = ["example_id", "prompt", *_COLUMNS[answers]], 0
     for _, shard in cache.shards(split):
         with shard:
             for group in range(shard.num_row_groups):
                 table = shard.read_row_group(group, columns=columns)
                 answered = _answers(table, tokenizer, answers)
-                places = [place for place, given in enumerate(answered) for _ in given]
+                places = np.repeat(np.arange(len(answered)), np.fromiter(map(len, answered), int))
                 prompts = wording.prompts(tokenizer, table.column("prompt").to_pylist())
                 flat = [one for given in answered for one in given]
                 scored = answers is Answers.TEACHER_TOKENS
+                own = [prompts[place] for place in places.tolist()]
                 yield pa.RecordBatch.from_arrays(
                     [
-                        pa.array([prompts[place] for place in places], _SCHEMA.field("prompt_ids").type),
+                        pa.array(own, _SCHEMA.field("prompt_ids").type),
                         pa.array([one.ids for one in flat], _SCHEMA.field("answer_ids").type),
+                        pa.array([len(a) + len(b.ids) for a, b in zip(own, flat, strict=True)], pa.int32()),
                         pa.array([one.num_given if scored else 0 for one in flat], pa.int32()),
-                        pa.array(places, pa.int32()),
-                        hashes_of(table.column("example_id")).take(pa.array(places, pa.int64())),
+                        pa.array(num_rows + places),
+                        hashes_of(table.column("example_id")).take(pa.array(places)),
                     ],
                     schema=_SCHEMA,
                 )
+                num_rows += len(answered)
 
 
 class _Answer(NamedTuple):

@@ -1,4 +1,4 @@
-"""Texts tokenised once, in a memory-mapped Arrow file with one record batch for each row group of the split.
+"""Texts tokenised once, in flat, memory-mapped files: distill/ragged.py.
 
 Letters: R rows of the split.
 """
@@ -8,8 +8,6 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,15 +17,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from distill.encoding import encode, filled
+from distill.ragged import Flat, write_flat
 from schemas.cache import TeacherCache
 from schemas.console import say
 from schemas.errors import ShardError
-from schemas.files import cache_folder, whole_file
+from schemas.files import cache_folder
 from schemas.manifest import digest_of
 from schemas.tasks.task import template_fields
 
-_LAYOUT = 2
-# What the file holds of each row beside its tokens.
+_LAYOUT = 3
+# What the files hold of each row beside its tokens.
 _NARROW = ("id_hash", "cut")
 Kept = TypeVar("Kept")
 
@@ -36,61 +35,35 @@ class Tokens:
     """The token ids of a split's rows.
 
     Args:
-        path: of the Arrow file.
+        path: of the files.
+
+    Attributes:
+        lengths: tokens of each row, (R,).
+        id_hashes: hash of each row's example id, (R,).
+        cut: which rows had more tokens than were kept, (R,).
     """
 
     def __init__(self, path: Path) -> None:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
-        names = [name for name in reader.schema.names if name not in _NARROW]
-        self._values = {name: [batch.column(name).values.to_numpy() for batch in batches] for name in names}
-        self._offsets = {
-            name: np.concatenate([batch.column(name).offsets.to_numpy() for batch in batches])
-            for name in names
-        }
-        self._id_hashes = [batch.column("id_hash").to_numpy() for batch in batches]
-        self._cut = [batch.column("cut").to_numpy(zero_copy_only=False) for batch in batches]
-        self._starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+        held = Flat(path)
+        self._lists = held.lists
+        self.lengths: NDArray[np.int32] = self._lists["input_ids"].lengths
+        self.id_hashes: NDArray[np.uint64] = held.columns["id_hash"]
+        self.cut: NDArray[np.bool_] = held.columns["cut"]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the file holds of each row: `input_ids`, and `token_type_ids` for pairs."""
-        return tuple(self._values)
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int32]:
-        """Tokens of each row."""
-        ends = self._starts[1:] + np.arange(1, len(self._starts))
-        return np.delete(np.diff(self._offsets["input_ids"]), ends[:-1] - 1)
-
-    @cached_property
-    def id_hashes(self) -> NDArray[np.uint64]:
-        """Hash of each row's example id."""
-        return np.concatenate(self._id_hashes)
-
-    @cached_property
-    def cut(self) -> NDArray[np.bool_]:
-        """Which rows had more tokens than were kept."""
-        return np.concatenate(self._cut)
+        """What there is of each row: `input_ids`, and `token_type_ids` for pairs."""
+        return tuple(self._lists)
 
     def rows(self, name: str, rows: NDArray[np.int64]) -> list[NDArray[np.int32]]:
         """One column of some rows, each as a view of the file."""
-        groups = self._starts.searchsorted(rows, side="right") - 1
-        # A group has one offset more than rows.
-        firsts = rows + groups
-        values, offsets = self._values[name], self._offsets[name]
-        return [
-            values[group][start:end]
-            for group, start, end in zip(
-                groups.tolist(), offsets[firsts].tolist(), offsets[firsts + 1].tolist(), strict=True
-            )
-        ]
+        return self._lists[name].rows(rows)
 
 
 def tokenised(
     cache: TeacherCache, split: str, tokenizer: Any, templates: Sequence[str], max_length: int
 ) -> Tokens:
-    """Open the token file of a split, and make it first where there is none.
+    """Open the token files of a split, and make them first where there are none.
 
     Args:
         cache: whose texts are read.
@@ -104,10 +77,10 @@ def tokenised(
     """
     made_with = [settings_of(tokenizer), tokenizer.pad_token_id, max_length]
     key = digest_of([_LAYOUT, cache.manifest.digest, split, *made_with, list(templates)])
-    path = cache_folder() / "tokens" / f"{key[:32]}.arrow"
+    path = cache_folder() / "tokens" / f"{key[:32]}.json"
 
     def make() -> None:
-        _write(path, _batches(cache, split, tokenizer, templates, max_length))
+        write_flat(path, _batches(cache, split, tokenizer, templates, max_length))
 
     return kept(path, Tokens, make)
 
@@ -130,8 +103,8 @@ def kept(path: Path, read: Callable[[Path], Kept], make: Callable[[], None]) -> 
         if path.exists():
             try:
                 return read(path)
-            # Arrow's ArrowInvalid is a ValueError; numpy tells an empty file by EOFError.
-            except (ValueError, EOFError) as error:
+            # NumPy tells an empty file by EOFError.
+            except (ValueError, EOFError, FileNotFoundError) as error:
                 say(f"{path} is damaged ({str(error).partition(chr(10))[0]}); it is made again")
         make()
         return read(path)
@@ -144,17 +117,6 @@ def alone(path: Path) -> Generator[None]:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _write(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
-    first = next(batches)
-    with (
-        whole_file(path) as temporary,
-        pa.OSFile(str(temporary), "wb") as file,
-        pa.ipc.new_file(file, first.schema) as writer,
-    ):
-        for batch in chain([first], batches):
-            writer.write_batch(batch)
 
 
 def _batches(

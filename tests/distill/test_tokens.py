@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_pairs_carry_their_segments(cache: TeacherCache, tiny_student: Path) -> 
 def test_are_made_once(cache: TeacherCache, tiny_student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = load_tokenizer(str(tiny_student))
     tokenised(cache, "train", tokenizer, ("{text}",), 9)
-    monkeypatch.setattr(tokens_module, "_write", lambda *_, **__: pytest.fail("tokenised twice"))
+    monkeypatch.setattr(tokens_module, "write_flat", lambda *_, **__: pytest.fail("tokenised twice"))
     assert tokenised(cache, "train", tokenizer, ("{text}",), 9).lengths.max() <= 9
 
 
@@ -46,13 +47,27 @@ def test_refuses_a_field_that_the_rows_lack(cache: TeacherCache, tiny_student: P
         tokenised(cache, "train", load_tokenizer(str(tiny_student)), ("{premise}",), 8)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "damage"),
+    [
+        ("*.npy", lambda path: path.write_bytes(path.read_bytes()[:100])),
+        ("*.entries.npy", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+        ("*.id_hash.npy", lambda path: path.write_bytes(b"")),
+        ("*.ends.npy", Path.unlink),
+        ("*.json", lambda path: path.write_bytes(b"{")),
+    ],
+)
 def test_a_damaged_file_is_made_again(
-    cache: TeacherCache, tiny_student: Path, capsys: pytest.CaptureFixture[str]
+    cache: TeacherCache,
+    tiny_student: Path,
+    capsys: pytest.CaptureFixture[str],
+    pattern: str,
+    damage: Callable[[Path], None],
 ) -> None:
     tokenizer = load_tokenizer(str(tiny_student))
     whole = tokenised(cache, "train", tokenizer, ("{text}",), 10).lengths.tolist()
-    for path in (cache_folder() / "tokens").glob("*.arrow"):
-        path.write_bytes(path.read_bytes()[:100])
+    for path in (cache_folder() / "tokens").glob(pattern):
+        damage(path)
 
     assert tokenised(cache, "train", tokenizer, ("{text}",), 10).lengths.tolist() == whole
     assert "is damaged" in capsys.readouterr().err
