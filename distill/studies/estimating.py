@@ -1,6 +1,6 @@
 """What is missing of a grid, in hours and gigabytes: from finished runs like it, else from what is known.
 
-Each line says where its figure comes from; what nothing is known of is called unknown.
+A note at the end says where each figure comes from; what nothing is known of is called unknown.
 """
 
 import json
@@ -36,12 +36,14 @@ class Estimate:
         source: where that comes from.
         memory: bytes at the highest, of the device where there is one; None where unknown.
         memory_source: where that comes from.
+        measured_runs: finished ones that tell it.
     """
 
     seconds: float | None
     source: str
     memory: int | None
     memory_source: str
+    measured_runs: int = 0
 
 
 def estimate(runs: Sequence[Run], outcome: Outcome, store: Path) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def estimate(runs: Sequence[Run], outcome: Outcome, store: Path) -> dict[str, An
                 "runs": len(own),
                 "hours": hours,
                 "hours_from": one.source,
+                "measured_runs": one.measured_runs,
                 "memory_bytes": one.memory,
                 "memory_from": one.memory_source,
             }
@@ -94,11 +97,18 @@ def _lines(summary: dict[str, Any]) -> Iterable[str]:
     if summary["missing"]:
         first += f" ({summary['failed']} of them failed before); hours: {hours}, one run after another"
     yield first
+    notes: dict[str, int] = {}
     for row in summary["kinds"]:
         took = "hours unknown" if row["hours"] is None else f"{row['hours']:.2f} h"
         memory = "memory unknown" if row["memory_bytes"] is None else f"{row['memory_bytes'] / _GIGA:.1f} GB"
         kind = f"{row['runs']} x {row['student']} on {row['task']}, {row['method']}"
-        yield f"{kind}: {took} ({row['hours_from']}); {memory} ({row['memory_from']})"
+        count = row["measured_runs"]
+        by_runs = f" by {count} run{'s' * (count > 1)}" if count else ""
+        hours_note, memory_note = (
+            notes.setdefault(row[name], len(notes) + 1) for name in ("hours_from", "memory_from")
+        )
+        yield f"{kind}: {took}{by_runs} [{hours_note}]; {memory} [{memory_note}]"
+    yield from (f"[{number}] {note}" for note, number in notes.items())
 
 
 def _finished(store: Path) -> list[RunResult]:
@@ -119,11 +129,11 @@ def _estimate(run: Run, finished: Sequence[RunResult]) -> Estimate:
         seconds = median(one.seconds["total"] / _rows_seen(one) for one in measured) * _rows_to_see(run)
         where = "" if same_task else " on other tasks" if alike else " by another method"
         devices = ", ".join(sorted({one.device for one in measured}))
-        source = f"measured: {len(measured)} finished runs of the same student{where}, by rows, on {devices}"
+        source = f"measured: finished runs of the same student{where}, by rows, on {devices}"
         peak = max(one.peak_memory_bytes.get("device", one.peak_memory_bytes["process"]) for one in measured)
         of_device = any("device" in one.peak_memory_bytes for one in measured)
         kind = "of the GPU" if of_device else "of the process, without a GPU"
-        return Estimate(seconds, source, peak, f"measured, {kind}")
+        return Estimate(seconds, source, peak, f"measured, {kind}", len(measured))
     memory, memory_source = _least_memory(run.config)
     return Estimate(*_by_the_paper(run), memory, memory_source)
 

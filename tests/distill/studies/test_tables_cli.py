@@ -189,7 +189,16 @@ def test_a_dry_run_says_where_its_hours_come_from_and_writes_nothing(
     # Two seconds a run of 80 rows trained on once and 32 reported; here 86 and 32 rows.
     assert measured["hours"] == pytest.approx(4 * 2.0 / (80 + 32) * (86 + 32) / 3600)
     assert all(kind["hours_from"].startswith("measured: ") for kind in measured["kinds"])
-    assert "4 of 8 runs are missing (0 of them" in ask("--table", "2", "--dry-run").stdout
+    assert {kind["measured_runs"] for kind in measured["kinds"]} == {1, 3}
+    lines = ask("--table", "2", "--dry-run").stdout.splitlines()
+    assert lines[0].startswith("4 of 8 runs are missing (0 of them failed before); hours: about 0.00, ")
+    student = measured["kinds"][0]["student"]
+    assert lines[1:-1] == [
+        f"1 x {student} on movie-sentiment, undistilled: 0.00 h by 1 run [1]; 1.0 GB [2]",
+        f"3 x {student} on movie-sentiment, armada: 0.00 h by 3 runs [1]; 1.0 GB [2]",
+        "[1] measured: finished runs of the same student, by rows, on cpu (1 threads), fp32",
+        "[2] measured, of the process, without a GPU",
+    ]
 
     ask("--table", "2", "--quiet")
     assert ask("--table", "2", "--dry-run").stdout.splitlines()[0] == "0 of 8 runs are missing"
