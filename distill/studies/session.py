@@ -1,7 +1,7 @@
 """One call of `paper-tables`: which studies, with what, from which store, to which folder."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from distill.studies.profiles import PROFILES, Profile
 from distill.studies.running import Outcome, look, make
 from distill.studies.sheet import Sheet
 from distill.studies.study import Study
-from distill.studies.writing import write_index, write_sheet
+from distill.studies.writing import write_index, write_settings, write_sheet
 from schemas.console import say, show_json
 from schemas.errors import CacheError, ConfigError
 
@@ -31,6 +31,7 @@ class Session:
         store: of the runs.
         out: folder of the report.
         command: that was given.
+        settings: every option that says what is reported, resolved.
         everything: an index is written too.
         runs_nothing: only what the store has is reported.
     """
@@ -41,6 +42,7 @@ class Session:
     store: Path
     out: Path
     command: str
+    settings: Mapping[str, Any]
     everything: bool
     runs_nothing: bool
 
@@ -87,7 +89,7 @@ class Session:
         return {**told, "advice": self.advice, "lines": [*told["lines"], *more]}
 
     def report(self, outcome: Outcome, *, quiet: bool) -> list[Sheet]:
-        """Write every study's report, and the index of all."""
+        """Write every study's report, the index of all, and the settings of this call."""
         sheets = []
         for name, plan in self.plans.items():
             study = STUDIES[name]
@@ -102,6 +104,7 @@ class Session:
             failed = {str(folder): reason for folder, reason in outcome.failed.items()}
             write_index(sheets, NOT_MADE, failed, self.out)
             say(f"{self.out / 'index.html'}: {len(sheets)} tables and figures", quiet=quiet)
+        write_settings(self.settings, self.out)
         return sheets
 
 
@@ -138,13 +141,27 @@ def prepare(
     )
     plans = {study.name: planner.plan(study) for study in studies}
     _refuse_empty(plans, filled, tasks, everything=all)
+    out = out or Path("data/tables") / profile
+    settings = {
+        "shards": list(shards),
+        "table": list(table),
+        "figure": list(figure),
+        "all": all,
+        "profile": profile,
+        "students": [f"{name}={one.path}" for name, one in filled.students.items() if one.path is not None],
+        **({"tasks": tasks} if tasks else {}),
+        "seeds": ",".join(map(str, planner.seeds)),
+        "store": str(store),
+        "out": str(out),
+    }
     return Session(
         plans=plans,
         profile=filled,
         seeds=planner.seeds,
         store=store,
-        out=out or Path("data/tables") / profile,
+        out=out,
         command=command,
+        settings=settings,
         everything=all,
         runs_nothing=no_run,
     )

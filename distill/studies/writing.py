@@ -1,7 +1,9 @@
 """The files of a report."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from distill.studies.markdown import as_csv, as_markdown, index_as_markdown
 from distill.studies.page import as_index, as_page
@@ -41,3 +43,15 @@ def write_index(
     """
     write_text(out / "index.html", as_index(sheets, not_made, failed))
     write_text(out / "index.md", index_as_markdown(sheets, not_made, failed))
+
+
+def write_settings(settings: Mapping[str, Any], out: Path) -> None:
+    """Write what a call was made with, as a file that `--config` reads.
+
+    Args:
+        settings: by the name of the option.
+        out: folder of the report.
+    """
+    lines = ["# the last call of paper-tables that wrote here; each report names its own"]
+    lines += [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items()]
+    write_text(out / "config.toml", "\n".join([*lines, ""]))

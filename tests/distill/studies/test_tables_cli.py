@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_a_table_is_written_in_every_format_and_a_second_call_makes_nothing(
 
     assert (first["made"], first["finished"], first["failed"]) == (8, 8, {})
     assert (again["made"], again["finished"]) == (0, 8)
-    assert set(files) == {"table2.csv", "table2.html", "table2.md", "table2.png"}
+    assert set(files) == {"config.toml", "table2.csv", "table2.html", "table2.md", "table2.png"}
     assert files["table2.png"].startswith(b"\x89PNG")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
     rows = list(csv.DictReader(files["table2.csv"].decode().splitlines()))
@@ -210,6 +211,31 @@ def test_a_file_gives_options_and_flags_win(ask: Callable[..., Result], tmp_path
 
     assert json.loads(ask(*config, "--dry-run", "--json").stdout)["runs"] == 4
     assert json.loads(ask(*config, "--dry-run", "--json", "--seeds", "1,2,3").stdout)["runs"] == 12
+
+
+def test_the_settings_beside_a_report_make_it_again(
+    ask: Callable[..., Result], profile: Profile, cache: TeacherCache, tmp_path: Path
+) -> None:
+    ask("--table", "2", "--tasks", "CoLA", "--seeds", "1", "--quiet")
+    saved = tmp_path / "out" / "config.toml"
+    report = (tmp_path / "out" / "table2.csv").read_bytes()
+    (tmp_path / "out" / "table2.csv").unlink()
+    again = CliRunner().invoke(paper_tables, ["--config", str(saved), "--json", "--quiet"])
+
+    assert tomllib.loads(saved.read_text()) == {
+        "shards": [str(cache.folder)],
+        "table": [2],
+        "figure": [],
+        "all": False,
+        "profile": "mini",
+        "students": [f"bert-base={profile.students['bert-base'].path}"],
+        "tasks": "CoLA",
+        "seeds": "1",
+        "store": str(tmp_path / "store"),
+        "out": str(tmp_path / "out"),
+    }
+    assert (json.loads(again.stdout)["made"], json.loads(again.stdout)["finished"]) == (0, 4)
+    assert (tmp_path / "out" / "table2.csv").read_bytes() == report
 
 
 def test_every_study_is_found_by_its_kind_and_number() -> None:
