@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.language_model import MODEL, SENTENCES
 from benchmarks.measure import ROOT, Claim, claim_of
 from distill.answer_stream import right_padded
-from distill.order import Order
+from distill.order import Kept, Order
 from distill.wording import Wording, answer_ids
 
 _ROWS, _ROWS_PER_GROUP, _EPOCHS = 5000, 1000, 3
@@ -67,11 +67,12 @@ def _lengths(tokenizer: Any, pairs: Pairs) -> NDArray[np.int32]:
 
 def _ordered(lengths_R: NDArray[np.int32], size: int, epoch: int) -> list[NDArray[np.int64]]:
     rows = len(lengths_R)
+    group_starts = np.array([*range(0, rows, _ROWS_PER_GROUP), rows])
     order = Order(
         seed=0,
         batch_size=size,
-        group_starts=np.array([*range(0, rows, _ROWS_PER_GROUP), rows]),
-        kept_R=np.ones(rows, bool),
+        group_starts=group_starts,
+        kept=Kept.of(np.ones(rows, bool), group_starts),
         lengths_R=lengths_R,
     )
     return [batch for _, batches in order.batches(epoch, 0) for batch in batches]

@@ -21,7 +21,7 @@ from distill.answer_stream import AnswerStream
 from distill.config import RunConfig
 from distill.material import Material, divided, keep
 from distill.methods import METHODS, Answers
-from distill.order import Order
+from distill.order import Kept, Order
 from distill.processes import ALONE, Processes
 from distill.protocol import PROTOCOLS, Division
 from distill.representations import representations_of
@@ -88,7 +88,6 @@ def gather_answers(
         select=select,
         report=reported,
         reports_aligner=run.distillation is not None and bool(report.represented_R.all()),
-        train_labels=np.array(train.stream.references, object)[division.train_R],
         notes=tuple(_notes(run, train, report)),
     )
 
@@ -158,7 +157,7 @@ def _source(
             seed=run.seed,
             batch_size=run.batch_size,
             group_starts=sequences.group_starts,
-            kept_R=everything_R,
+            kept=Kept.of(everything_R, sequences.group_starts),
             lengths_R=sequences.lengths,
         ),
         pad_id=tokenizer.pad_token_id,

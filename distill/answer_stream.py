@@ -69,6 +69,11 @@ class AnswerStream:
     sharers: Processes = ALONE
     takers: Processes = ALONE
 
+    @property
+    def kept_labels(self) -> NDArray[np.generic]:
+        """Right answers of the rows in use."""
+        return np.array(self.references, object)[self.order.kept.mask()]
+
     def batches(self, epoch: int, passage: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one pass, from batch `start` on; the same for any number of workers."""
         return in_order(self._makers(epoch, passage, start), self.workers)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from distill.answer_stream import AnswerStream
 from distill.config import RunConfig
-from distill.order import Order
+from distill.order import Kept, Order
 from distill.processes import ALONE, Processes
 from distill.protocol import PROTOCOLS, Division
 from distill.representations import representations_of
@@ -37,7 +37,6 @@ class Material:
         select: to choose the checkpoint by.
         report: that results are measured on.
         reports_aligner: the reported rows have representations, so the aligner can answer for them.
-        train_labels: of the rows to learn from.
         notes: what a reader of the result must know.
     """
 
@@ -45,14 +44,18 @@ class Material:
     select: Stream | AnswerStream
     report: Stream | AnswerStream
     reports_aligner: bool
-    train_labels: NDArray[np.generic]
     notes: tuple[str, ...]
+
+    @property
+    def train_labels(self) -> NDArray[np.generic]:
+        """Of the rows to learn from."""
+        return self.train.kept_labels
 
     @property
     def num_rows(self) -> dict[str, int]:
         """Rows of each use."""
         streams = {"train": self.train, "select": self.select, "report": self.report}
-        return {name: int(stream.order.kept_R.sum()) for name, stream in streams.items()}
+        return {name: stream.order.kept.total for name, stream in streams.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,6 @@ def gather(
         select=select,
         report=reported,
         reports_aligner=run.distillation is not None and bool(report.taught_R[report.usable_R].all()),
-        train_labels=train.stream.labels[division.train_R],
         notes=tuple(_notes(run, train, report)),
     )
 
@@ -123,7 +125,7 @@ def _source(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) 
             seed=run.seed,
             batch_size=run.batch_size,
             group_starts=split.group_starts,
-            kept_R=usable_R,
+            kept=Kept.of(usable_R, split.group_starts),
             lengths_R=tokens.lengths,
         ),
         pad_id=tokenizer.pad_token_id,
@@ -138,7 +140,8 @@ def _source(split: Split, run: RunConfig, tokenizer: Any, device: torch.device) 
 
 def keep(stream: AnyStream, rows_R: NDArray[np.bool_], batch_size: int) -> AnyStream:
     """The stream of some rows alone."""
-    return replace(stream, order=replace(stream.order, kept_R=rows_R, batch_size=batch_size))
+    kept = Kept.of(rows_R, stream.order.group_starts)
+    return replace(stream, order=replace(stream.order, kept=kept, batch_size=batch_size))
 
 
 def divided(

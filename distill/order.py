@@ -2,13 +2,15 @@
 
 Row groups are permuted and joined to windows; inside a window rows are permuted, sorted by length so that a
 batch holds texts of like length, cut into batches, and the batches permuted. Nothing is buffered: the window
-of any batch is computed.
+of any batch is computed, from a bit a row, and the lengths of the window's rows alone.
 
 Letters: R rows of the split, G row groups.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,42 @@ class Window:
     num_batches: int
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Which rows of a split are in use.
+
+    Attributes:
+        bits: one a row, eight in each value, uint8.
+        counts_G: rows in use of each row group.
+        num_rows: of the split, in use or not.
+    """
+
+    bits: NDArray[np.uint8]
+    counts_G: NDArray[np.int64]
+    num_rows: int
+
+    @classmethod
+    def of(cls, rows_R: NDArray[np.bool_], group_starts: NDArray[np.int64]) -> Self:
+        """Those that a mask, (R,), marks."""
+        counts = [np.count_nonzero(rows_R[first:end]) for first, end in pairwise(group_starts.tolist())]
+        return cls(np.packbits(rows_R), np.array(counts, np.int64), len(rows_R))
+
+    @property
+    def total(self) -> int:
+        """Rows in use."""
+        return int(self.counts_G.sum())
+
+    def mask(self) -> NDArray[np.bool_]:
+        """The mask, (R,)."""
+        return np.unpackbits(self.bits, count=self.num_rows).view(bool)
+
+    def between(self, first: int, end: int) -> NDArray[np.int64]:
+        """The rows in use from `first` on, before `end`."""
+        skipped = first % 8
+        bits = np.unpackbits(self.bits[first // 8 : -(-end // 8)], count=skipped + end - first)
+        return first + np.flatnonzero(bits[skipped:])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """The batches of every pass over the kept rows of a split.
@@ -43,37 +81,33 @@ class Order:
         seed: of the run.
         batch_size: rows a batch; the last batch of a window may have fewer.
         group_starts: first row of each row group and the number of rows, int64, (G + 1,).
-        kept_R: rows in use.
-        lengths_R: tokens of each row.
+        kept: rows in use.
+        lengths_R: tokens of each row; of a mapped file, the pages of a window are read.
     """
 
     seed: int
     batch_size: int
     group_starts: NDArray[np.int64]
-    kept_R: NDArray[np.bool_]
+    kept: Kept
     lengths_R: NDArray[np.int32]
 
-    def windows(self, epoch: int, passage: int) -> list[Window]:
+    def windows(self, epoch: int, passage: int) -> Iterator[Window]:
         """The windows of one pass, in order.
 
         Args:
             epoch: from 0.
             passage: which pass of the epoch.
         """
-        kept_before = np.concatenate([[0], np.cumsum(self.kept_R)])[self.group_starts]
-        kept_G = np.diff(kept_before)
-        groups = np.random.default_rng([self.seed, epoch, passage, 0]).permutation(np.flatnonzero(kept_G))
-        windows: list[Window] = []
-        chosen: list[int] = []
-        rows = 0
+        counts_G = self.kept.counts_G
+        groups = np.random.default_rng([self.seed, epoch, passage, 0]).permutation(np.flatnonzero(counts_G))
+        index, rows, chosen = 0, 0, list[int]()
         for position, group in enumerate(groups, start=1):
             chosen.append(int(group))
-            rows += int(kept_G[group])
+            rows += int(counts_G[group])
             full = rows >= ROWS_PER_WINDOW or len(chosen) == GROUPS_PER_WINDOW
             if full or position == len(groups):
-                windows.append(Window(len(windows), tuple(chosen), -(-rows // self.batch_size)))
-                chosen, rows = [], 0
-        return windows
+                yield Window(index, tuple(chosen), -(-rows // self.batch_size))
+                index, rows, chosen = index + 1, 0, []
 
     def num_batches(self, epoch: int, passage: int) -> int:
         """Batches of one pass."""
@@ -97,5 +131,4 @@ class Order:
             start = max(0, start - window.num_batches)
 
     def _kept_in(self, group: int) -> NDArray[np.int64]:
-        first, end = self.group_starts[group], self.group_starts[group + 1]
-        return first + np.flatnonzero(self.kept_R[first:end])
+        return self.kept.between(*self.group_starts[group : group + 2].tolist())

@@ -6,13 +6,17 @@ larger `--limit-train` keeps the rows of a smaller one.
 Letters: R rows of the split.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 HELD_OUT_SHARE = 10
+# Rows that are looked at together: what is made of each takes eight bytes and more.
+_ROWS = 1 << 20
+_BITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,10 @@ def held_out(
         seed: of the run.
         limit: rows to train on; None is all.
     """
-    ordered = _ordered(id_hashes_R, usable_R, seed)
-    num_held = -(-len(ordered) // HELD_OUT_SHARE)
-    held, rest = ordered[:num_held], ordered[num_held:]
-    return Division(_mask(len(usable_R), rest[:limit]), _mask(len(usable_R), held))
+    num_held = -(-int(usable_R.sum()) // HELD_OUT_SHARE)
+    held_R = _first(id_hashes_R, usable_R, seed, num_held)
+    rest_R = usable_R if limit is None else _first(id_hashes_R, usable_R, seed, num_held + limit)
+    return Division(rest_R & ~held_R, held_R)
 
 
 def paper_dev(
@@ -62,21 +66,44 @@ def paper_dev(
         seed: of the run.
         limit: rows to train on; None is all.
     """
-    return Division(_mask(len(usable_R), _ordered(id_hashes_R, usable_R, seed)[:limit]), None)
+    return Division(usable_R if limit is None else _first(id_hashes_R, usable_R, seed, limit), None)
 
 
 PROTOCOLS: dict[str, Protocol] = {"held-out": held_out, "paper-dev": paper_dev}
 
 
-def _ordered(id_hashes_R: NDArray[np.uint64], usable_R: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
-    usable = np.flatnonzero(usable_R)
-    return usable[np.argsort(_mix(id_hashes_R[usable], seed), kind="stable")]
+def _first(
+    id_hashes_R: NDArray[np.uint64], usable_R: NDArray[np.bool_], seed: int, count: int
+) -> NDArray[np.bool_]:
+    """The first `count` usable rows by mixed hash, (R,), without sorting what may be 100 million of them."""
+    if count >= np.count_nonzero(usable_R):
+        return usable_R
+    first_R = np.zeros(len(usable_R), bool)
+    if count == 0:
+        return first_R
+    last = _ranked(id_hashes_R, usable_R, seed, count - 1)
+    for some in _parts(len(usable_R)):
+        first_R[some] = usable_R[some] & (_mix(id_hashes_R[some], seed) <= last)
+    return first_R
 
 
-def _mask(size: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    mask = np.zeros(size, bool)
-    mask[rows] = True
-    return mask
+def _ranked(id_hashes_R: NDArray[np.uint64], usable_R: NDArray[np.bool_], seed: int, rank: int) -> Any:
+    """The mixed hash of that rank, from 0: rows are counted by its first bits, then a few are sorted."""
+
+    def mixed() -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64]]]:
+        for some in _parts(len(usable_R)):
+            values = _mix(id_hashes_R[some][usable_R[some]], seed)
+            yield values, (values >> np.uint64(64 - _BITS)).astype(np.int64)
+
+    counts = sum(np.bincount(bins, minlength=1 << _BITS) for _, bins in mixed())
+    ends = np.cumsum(counts)
+    place = int(ends.searchsorted(rank, side="right"))
+    inside = np.sort(np.concatenate([values[bins == place] for values, bins in mixed()]))
+    return inside[rank - (ends[place] - len(inside))]
+
+
+def _parts(size: int) -> Iterator[slice]:
+    return (slice(start, start + _ROWS) for start in range(0, size, _ROWS))
 
 
 def _mix(hashes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:

@@ -57,6 +57,11 @@ class Stream:
     sharers: Processes = ALONE
     takers: Processes = ALONE
 
+    @property
+    def kept_labels(self) -> NDArray[np.generic]:
+        """Labels of the rows in use."""
+        return self.labels[self.order.kept.mask()]
+
     def batches(self, epoch: int, passage: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one pass, from batch `start` on; the same for any number of workers."""
         return in_order(self._makers(epoch, passage, start), self.workers)

@@ -108,7 +108,7 @@ def aligner_states(finished: Finished, cache: TeacherCache, split: str = REPORTE
     aligner = load_aligner(finished, device)
     tokenizer = load_tokenizer(str(finished.folder / STUDENT_FOLDER))
     stream = _stream(finished.run, Split(cache, split, finished.task), tokenizer, device)
-    untaught = int((stream.order.kept_R & ~stream.split.taught()).sum())
+    untaught = int((stream.order.kept.mask() & ~stream.split.taught()).sum())
     if untaught:
         raise AnalysisError(
             f"{cache.folder}: {untaught} rows of {split} have no representation, so the aligner has no state "

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distill import protocol
 from distill.protocol import PROTOCOLS, held_out, paper_dev
 from distill.rules import PROTOCOLS as NAMES
 
@@ -41,6 +43,29 @@ def test_unusable_rows_are_in_neither() -> None:
     usable[::3] = False
     division = held_out(HASHES, usable, 0, None)
     assert not (division.train_R | division.select_R)[::3].any()
+
+
+@given(
+    rows=st.integers(2, 500),
+    seed=st.integers(0, 2**32 - 1),
+    limit=st.none() | st.integers(0, 600),
+    share=st.floats(0, 1),
+)
+@settings(max_examples=100, deadline=None)
+def test_rows_are_the_first_by_a_sort(rows: int, seed: int, limit: int | None, share: float) -> None:
+    """Rows are counted, not sorted, a part at a time; a sort says which they are."""
+    usable = np.random.default_rng(seed).random(rows) < share
+    chosen = np.flatnonzero(usable)
+    ordered = chosen[np.argsort(protocol._mix(HASHES[chosen], seed))]
+    num_held = -(-len(chosen) // 10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "_ROWS", 7)
+        division = held_out(HASHES[:rows], usable, seed, limit)
+        everything = paper_dev(HASHES[:rows], usable, seed, limit)
+
+    assert np.flatnonzero(division.select_R).tolist() == sorted(ordered[:num_held])
+    assert np.flatnonzero(division.train_R).tolist() == sorted(ordered[num_held:][:limit])
+    assert np.flatnonzero(everything.train_R).tolist() == sorted(ordered[:limit])
 
 
 def test_configuration_and_table_name_the_same_protocols() -> None:

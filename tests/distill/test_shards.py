@@ -15,7 +15,7 @@ from distill import split as split_module
 from distill.ahead import in_order
 from distill.config import DistillationConfig, resolve
 from distill.material import gather
-from distill.order import Order
+from distill.order import Kept, Order
 from distill.pretrained import load_tokenizer
 from distill.representations import representations_of, standardiser
 from distill.shards import Stream
@@ -45,7 +45,7 @@ def stream(
         seed=0,
         batch_size=7,
         group_starts=split.group_starts,
-        kept_R=np.ones(split.num_rows, bool),
+        kept=Kept.of(np.ones(split.num_rows, bool), split.group_starts),
         lengths_R=tokens.lengths,
     )
     return Stream(
