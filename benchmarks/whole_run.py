@@ -70,7 +70,7 @@ def _live(run: Any, task: Any, backbone: Any, width: int | None) -> Any:
             told[:] = [(view.hidden_ND @ view.head_VD.T).float().log_softmax(-1)]
 
     def losses(view: Any, *_: Any, **__: Any) -> Losses:
-        logits_NV = (view.hidden_ND @ view.head_VD.T).float()
+        logits_NV = (view.hidden_ND @ view.head_VD.to(view.hidden_ND.dtype).T).float()
         kd = kl_div(logits_NV.log_softmax(-1), told[0], log_target=True, reduction="batchmean")
         task_loss = cross_entropy(logits_NV, view.targets_N)
         return Losses(task_loss + kd, {"task": task_loss.detach(), "kd": kd.detach()})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.aligner import AlignerDims, head, initialise
+from distill.losses.head_pass import dtype_of_products
 from distill.pooling import ENCODERS, plain_of
 from distill.pretrained import plain_errors, quiet
 from distill.readings import READINGS
@@ -79,8 +80,10 @@ class Writer(nn.Module):
         """
         states = self.plain.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         hidden_BTD = states.last_hidden_state.flatten(0, 1)
-        lm_head = self.plain.get_output_embeddings()
-        tokens = TokenView(hidden_BTD[before_N], lm_head.weight, targets_N, getattr(lm_head, "bias", None))
+        lm_head, said_ND = self.plain.get_output_embeddings(), hidden_BTD[before_N]
+        # The losses multiply them by the head outside of this forward, and so outside of its autocast.
+        said_ND = said_ND.to(dtype_of_products(said_ND))
+        tokens = TokenView(said_ND, lm_head.weight, targets_N, getattr(lm_head, "bias", None))
         if self.output_head is None or self.projection is None:
             return View(tokens=tokens)
         pooled_BD = hidden_BTD[prompt_ends_B]

@@ -48,7 +48,7 @@ class _HeadPass(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         needed = ctx.needs_input_grad if plan.differentiates else (False,) * 3
         gradients = _Gradients.of(hidden_ND, head_VD, bias_V, needed)
-        kind, dtype = hidden_ND.device.type, _dtype_of(hidden_ND)
+        kind, dtype = hidden_ND.device.type, dtype_of_products(hidden_ND)
         full = torch.promote_types(dtype, torch.float32)
         plan = replace(plan, weights_n=plan.weights_n.to(full))
         sums_2 = hidden_ND.new_zeros(2, dtype=full)
@@ -78,8 +78,8 @@ class _HeadPass(torch.autograd.Function):
         return *(None if gradient is None else gradient.mul_(grads[0]) for gradient in made), None
 
 
-def _dtype_of(hidden_ND: Tensor) -> torch.dtype:
-    """What a linear layer would multiply in here."""
+def dtype_of_products(hidden_ND: Tensor) -> torch.dtype:
+    """What a linear layer would multiply these states in: autocast's dtype where it is on, else their own."""
     kind = hidden_ND.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_ND.dtype
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from distill.aligner import TSAligner, dims_of
@@ -31,6 +32,7 @@ from schemas.answer import Answer
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError
 from schemas.tasks import find_task
+from tests.devices import on_each_device
 
 TASK = find_task("chain-sum")
 CPU = torch.device("cpu")
@@ -55,6 +57,22 @@ def gathered(cache: TeacherCache, student: Path, **given: Any) -> Material:
 
 def first_batch(material: Material) -> Any:
     return next(iter(material.train.batches(0, 1)))
+
+
+@on_each_device
+def test_bfloat16_reaches_the_head_as_it_does_in_the_plain_model(writer_folder: Path, device: str) -> None:
+    student = Writer(load_writer(str(writer_folder))).to(device).eval()
+    prompts, answers = ([np.arange(1, size, dtype=np.int32) for size in sizes] for sizes in ((4, 7), (5, 3)))
+    batch = right_padded(prompts, answers, 0)
+    tokens = {name: torch.from_numpy(part).to(device) for name, part in batch.items()}
+    with torch.autocast(device, torch.bfloat16):
+        view = there(student(**tokens).tokens)
+        plain = student.plain(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+    logits_NV = plain.logits.flatten(0, 1)[tokens["before_N"]]
+    assert view.hidden_ND.dtype == logits_NV.dtype == torch.bfloat16
+    wanted = cross_entropy(logits_NV.float(), tokens["targets_N"])
+    assert token_losses(view).total.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert there(student(**tokens).tokens).hidden_ND.dtype == torch.float32
 
 
 def test_places_of_a_batch_by_hand() -> None:
