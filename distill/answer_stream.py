@@ -19,6 +19,7 @@ from distill.means import share_of
 from distill.order import EVALUATION_PASS, Order
 from distill.processes import ALONE, Processes
 from distill.representations import Pick, Representations
+from distill.sending import sent
 from distill.sequences import Sequences
 from distill.split import Split
 from distill.teacher_rows import Pick as PickTokens
@@ -131,7 +132,7 @@ class AnswerStream:
         return Batch(self.sequences.rows_R[rows_B], tokens, labels, ready_BD, teacher, means)
 
     def _to_device(self, array: NDArray[np.generic]) -> Tensor:
-        return torch.from_numpy(array).to(self.device, non_blocking=True)
+        return sent(torch.from_numpy(array), self.device)
 
 
 Rows = Sequence[NDArray[np.int32]]

@@ -20,6 +20,7 @@ from distill.means import share_of
 from distill.order import Order
 from distill.processes import ALONE, Processes
 from distill.representations import Pick, Representations
+from distill.sending import sent
 from distill.split import Split
 from distill.tokens import Tokens
 from distill.view import Batch
@@ -99,4 +100,4 @@ class Stream:
         return padded
 
     def _to_device(self, array: NDArray[np.generic]) -> Tensor:
-        return torch.from_numpy(array).to(self.device, non_blocking=True)
+        return sent(torch.from_numpy(array), self.device)

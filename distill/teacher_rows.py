@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from distill.sending import sent
 from distill.split import Split
 from distill.teacher_tokens import TeacherTokens, gather_tokens, unpack
 
@@ -60,7 +61,7 @@ class TeacherRows:
         if (num_answer_B == num_taught_B).all():
             return teacher
         places_N = _places(num_answer_B, num_taught_B)
-        return with_silence(teacher).at(torch.from_numpy(places_N).to(self.device, non_blocking=True))
+        return with_silence(teacher).at(sent(torch.from_numpy(places_N), self.device))
 
 
 def _picked(

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from distill.sending import sent
 from distill.unpacking import lane_bytes, plane_bytes, planes_of, unpack_lanes, unpack_plane
 from schemas.codec import STEP_NATS, bits_of, read_counts
 from schemas.errors import ShardError
@@ -181,7 +182,7 @@ def unpack(encoded: EncodedTokens, device: torch.device) -> TeacherTokens:
     Returns:
         The tokens of the rows, one row after the other.
     """
-    data = encoded.data.to(device, non_blocking=True)
+    data = sent(encoded.data, device)
     parts = [data[begin:end] for begin, end in encoded.parts]
     planes = planes_of(_bits(encoded.codec, encoded.vocab_size))
     ids_M = torch.zeros(sum(encoded.num_R), dtype=torch.int32, device=device)

@@ -75,9 +75,10 @@ def unpack_lanes(data: Tensor, num_R: Sequence[int]) -> Tensor:
     parts = words.split(words_R)
     ends = [part[-1:] for part in parts if len(part)]
     if len(ends) > 1:
-        filled_R = torch.tensor([num for num in words_R if num], device=data.device)
-        before_R = torch.cat([words.new_zeros(1), *ends[:-1]])
-        words = words - before_R.repeat_interleave(filled_R, output_size=len(words))
+        before = [words.new_zeros(1), *ends[:-1]]
+        filled = [num for num in words_R if num]
+        # Joined of parts, since their sizes are known here, and a tensor of sizes would have to be sent.
+        words = words - torch.cat([one.expand(num) for one, num in zip(before, filled, strict=True)])
     # Four times as fast on a CPU as making the transpose contiguous.
     lanes = torch.stack(words.view(torch.uint8).view(-1, NUM_LANES).unbind(1)).view(-1)
     return _without_fill(_by_row(lanes, words_R), num_R, room_R)
