@@ -20,7 +20,7 @@ from schemas.errors import ResultError
 from schemas.result import RESULT_NAME, RunResult, read_result
 
 # The paper's own figures for BERT-base at batch 32 and 128 tokens, on V100 and A100 (method, section 4).
-_PAPER_STUDENT_STEP, _PAPER_ALIGNER_STEP, _PAPER_ROWS = 0.16, 0.02, 32
+_PAPER_STUDENT_STEP, _PAPER_ALIGNER_STEP, _PAPER_ROWS, _PAPER_TOKENS = 0.16, 0.02, 32, 128
 _PAPER_MODEL = {"model_type": "bert", "num_hidden_layers": 12, "hidden_size": 768}
 # Bytes a trained weight takes in float32: itself, its gradient, and AdamW's two moments.
 _TRAINED_BYTES, _FROZEN_BYTES = 16, 4
@@ -148,24 +148,39 @@ def _rows_to_see(run: Run) -> int:
 
 
 def _rows_of(run: Run) -> int:
-    """Rows trained on: all of the split but the tenth that is held out, or fewer."""
-    rows = run.cache.manifest.request.splits.get("train", 0)
-    kept = rows - -(-rows // HELD_OUT_SHARE) if run.config.protocol == "held-out" else rows
-    return min(kept, run.config.limit_train or kept)
+    return rows_trained_on(run.cache.manifest.request.splits.get("train", 0), run.config)
+
+
+def rows_trained_on(rows: int, config: RunConfig) -> int:
+    """Of the rows of a training split: all but the tenth that is held out, or fewer."""
+    kept = rows - -(-rows // HELD_OUT_SHARE) if config.protocol == "held-out" else rows
+    return min(kept, config.limit_train or kept)
 
 
 def _by_the_paper(run: Run) -> tuple[float | None, str]:
-    """Seconds by the paper's own step times, for the model and batch that it gives them for."""
-    config = _model_config(run.config.student)
-    is_base = all(config.get(name) == value for name, value in _PAPER_MODEL.items())
-    if not is_base or run.config.batch_size != _PAPER_ROWS:
+    model = _model_config(run.config.student)
+    is_its_own = all(model.get(name) == value for name, value in _PAPER_MODEL.items())
+    told = paper_steps(run.config, _rows_of(run)) if is_its_own else None
+    if told is None:
         return None, "nothing measured: no finished run of this student in --store; make one and ask again"
-    steps = -(-_rows_of(run) // run.config.batch_size) * run.config.epochs
-    step = _PAPER_STUDENT_STEP + (_PAPER_ALIGNER_STEP if run.config.distillation else 0)
+    steps, step = told
     return (
         steps * step,
         f"the paper's step of {step:.2f} s on a V100 or A100, {steps} steps; not measured here",
     )
+
+
+def paper_steps(config: RunConfig, rows: int) -> tuple[int, float] | None:
+    """Steps, and the seconds that the paper gives for one of BERT-base; None for other batches and lengths.
+
+    Args:
+        config: of the run.
+        rows: that it trains on.
+    """
+    if (config.batch_size, config.max_length) != (_PAPER_ROWS, _PAPER_TOKENS):
+        return None
+    steps = -(-rows // config.batch_size) * config.epochs
+    return steps, _PAPER_STUDENT_STEP + (_PAPER_ALIGNER_STEP if config.distillation else 0)
 
 
 def _least_memory(config: RunConfig) -> tuple[int | None, str]:
@@ -175,11 +190,16 @@ def _least_memory(config: RunConfig) -> tuple[int | None, str]:
     if not sizes:
         return None, "the student is not on this machine"
     each = 2 if _model_config(config.student).get("dtype") in ("bfloat16", "float16") else 4
-    weights = sum(sizes) // each
-    adapted = config.lora is not None
-    needed = weights * (_FROZEN_BYTES if adapted else _TRAINED_BYTES)
-    what = "weights alone, adapter" if adapted else "weights, gradients and AdamW; activations"
-    return needed, f"at least: {what} and batches come on top; not measured"
+    what = "weights alone, adapter" if config.lora else "weights, gradients and AdamW; activations"
+    return (
+        least_bytes(sum(sizes) // each, adapted=config.lora is not None),
+        f"at least: {what} and batches come on top; not measured",
+    )
+
+
+def least_bytes(weights: int, *, adapted: bool) -> int:
+    """Bytes of so many weights: with gradients and AdamW's moments where they are trained, else alone."""
+    return weights * (_FROZEN_BYTES if adapted else _TRAINED_BYTES)
 
 
 def _model_config(student: str) -> dict[str, Any]:

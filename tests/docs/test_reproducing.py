@@ -14,6 +14,7 @@ from distill.cli import distill
 from distill.config import RunConfig, options_of, resolve
 from distill.pretrained import load_backbone
 from distill.studies import STUDIES
+from distill.studies.estimating import least_bytes, paper_steps, rows_trained_on
 from distill.studies.planning import Planner
 from distill.studies.profiles import PAPER
 from distill.studies.study import Cell
@@ -148,10 +149,57 @@ def test_trainings_are_counted_right() -> None:
 
 def training(cell: Cell) -> tuple[Any, ...]:
     """All that tells one training from another, but the seed."""
+    return (cell.key.teacher, *sorted(options_of(config_of(cell)).items()))
+
+
+def config_of(cell: Cell) -> RunConfig:
     student, task = PAPER.students[cell.trained], PAPER.tasks[cell.key.task].name
     modality = "audio" if cell.key.teacher == "text-to-audio" else "image"
     given = {**student.options, **dict(cell.options), "task": task, "student": cell.trained}
-    return (cell.key.teacher, *sorted(options_of(resolve(given, modality)).items()))
+    return resolve(given, modality)
+
+
+def in_table(heading: str) -> list[list[str]]:
+    """The rows of the table of that heading, its cells without spaces around."""
+    rows = re.findall(r"^\|.*\|$", PAGE.partition(f"\n| {heading} |")[2].partition("\n\n")[0], re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[1:]]
+
+
+def test_hours_are_those_of_a_dry_run_by_the_paper_s_steps() -> None:
+    every = {
+        training(cell): cell
+        for study in STUDIES.values()
+        for cell in study.cells
+        if cell.trained == "bert-base"
+    }
+    configs = [config_of(cell) for cell in every.values()]
+    told = {task.strip("`"): cells for task, *cells in in_table("BERT-base on")}
+    total = told.pop("all of these")
+
+    assert set(told) == {config.task for config in configs if paper_steps(config, 1)}
+    all_hours, all_trainings = 0.0, 0
+    for task, (rows, steps, undistilled, distilled, trainings, hours) in told.items():
+        own = [config for config in configs if config.task == task]
+        kept = rows_trained_on(int(rows.replace(",", "")), own[0])
+        known = [paper_steps(config, kept) for config in own]
+        seconds = [count * step for count, step in filter(None, known)]
+        assert {count for count, _ in filter(None, known)} == {int(steps.replace(",", ""))}
+        assert (f"{min(seconds) / 60:.0f}", f"{max(seconds) / 60:.0f}") == (undistilled, distilled)
+        assert (3 * len(own), f"{3 * sum(seconds) / 3600:.0f}") == (int(trainings), hours)
+        all_hours, all_trainings = all_hours + 3 * sum(seconds) / 3600, all_trainings + 3 * len(own)
+    assert total == ["", "", "", "", str(all_trainings), f"{all_hours:.0f}"]
+    num_trainings = 3 * len({training(cell) for study in STUDIES.values() for cell in study.cells})
+    assert f"for the other {num_trainings - all_trainings} trainings" in PAGE
+
+
+def test_memory_is_that_of_a_dry_run_by_the_weights() -> None:
+    told = in_table("student")
+
+    assert {name.strip("`") for name, *_ in told} == set(PAPER.students)
+    for name, millions, _, gigabytes in told:
+        adapted = "lora_rank" in PAPER.students[name.strip("`")].options
+        needed = least_bytes(int(millions.replace(",", "")) * 10**6, adapted=adapted)
+        assert gigabytes == f"{needed / 1e9:.1f}"
 
 
 def write_tiny_bert(folder: Path) -> None:
