@@ -17,7 +17,7 @@ from distill.adapter import load, merge
 from distill.config import RunConfig
 from distill.disciplines import DISCIPLINES
 from distill.export import MERGED_FOLDER, STUDENT_FOLDER, export_student, write_card
-from distill.hardware import find_hardware
+from distill.hardware import find_hardware, room_for_weights
 from distill.pretrained import load_tokenizer, pad_alike, plain_errors, reason_of
 from distill.respondent import Respondent, Rows
 from distill.split import Split
@@ -116,7 +116,8 @@ def load_student(run: RunConfig, folder: Path) -> tuple[Any, Any, TaskSpec, torc
             raise StudentError(f"no weights of {drawn[0]} that fit")
         pad_alike(backbone, tokenizer)
         student = discipline.student(backbone if base is None else load(base, place))
-    return student.to(device).eval(), tokenizer, task, device
+    with room_for_weights(device):
+        return student.to(device).eval(), tokenizer, task, device
 
 
 @contextmanager

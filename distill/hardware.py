@@ -124,9 +124,34 @@ def enough_memory(num_rows: int, num_tokens: int, doing: str = "training") -> Ge
         ) from None
 
 
+@contextmanager
+def room_for_weights(device: torch.device) -> Generator[None]:
+    """Make one line of a device that cannot hold what is put there.
+
+    Args:
+        device: of a tower.
+
+    Raises:
+        StudentError: it cannot.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise StudentError(
+            f"out of memory while weights were put on {device}: see that no other program is there, or give "
+            "a smaller --student, a larger device, or --sharding full with several"
+        ) from None
+
+
+# What a CPU's allocator says, CUDA where it is not torch's own allocator that asks, and the libraries on it.
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device has no memory left; a CPU's allocator has no class of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether a device has no memory left, whoever says so."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def _has_native_bf16(device: torch.device) -> bool:

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from distill.accumulation import Portion
 from distill.dropout import cheapen
+from distill.hardware import room_for_weights
 from distill.losses.objective import Objective
 from distill.orthogonal import OrthogonalProjection, retract_all
 from distill.processes import ALONE, Processes
@@ -134,14 +135,18 @@ def build_tower(
         compiled: the forward goes through torch.compile.
         processes: that train it together.
         sharded: cut its parameters over them.
+
+    Raises:
+        StudentError: the device has no room for it.
     """
     if accelerator.device.type == "cpu":
         cheapen(module)
-    if sharded:
-        # Goes to the device layer by layer, so that the whole is never there.
-        shard(module, accelerator.device, processes)
-    # Fused needs every parameter on its device first.
-    module.to(accelerator.device)
+    with room_for_weights(accelerator.device):
+        if sharded:
+            # Goes to the device layer by layer, so that the whole is never there.
+            shard(module, accelerator.device, processes)
+        # Fused needs every parameter on its device first.
+        module.to(accelerator.device)
     optimiser = torch.optim.AdamW(parameter_groups(module, weight_decay), lr=lr, fused=True)
     scheduler = LambdaLR(optimiser, rate)
     optimiser = accelerator.prepare(optimiser)

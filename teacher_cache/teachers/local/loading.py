@@ -13,6 +13,13 @@ from teacher_cache.teachers.local.options import Device, Dtype
 from teacher_cache.teachers.local.prompts import one_line
 
 _ADVICE = "give a smaller model, or --option dtype=bfloat16"
+# What a CPU's allocators say, CUDA where it is not torch's own allocator that asks, and the libraries on it.
+_NO_MEMORY = (
+    "not enough memory",
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "STATUS_ALLOC_FAILED",
+)
 
 # Each kind's class of transformers.
 _CLASSES = {
@@ -154,14 +161,12 @@ def loading_errors(path: Path | str, what: str, device: Device, advice: str) -> 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory; torch has a class for it on CUDA alone."""
+    """Whether an error says that there is no memory; torch's class for it is that of its own CUDA allocator."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("not enough memory", "can't allocate memory")
-    )
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def check_generation(num_samples: int, temperature: float) -> None:

@@ -16,6 +16,7 @@ from schemas.answer import Answer
 from schemas.errors import ConfigError, TeacherError
 from schemas.example import Example
 from teacher_cache.teachers.local import answers as local_answers
+from teacher_cache.teachers.local.loading import is_out_of_memory
 from teacher_cache.teachers.local.model import LocalModelTeacher
 from teacher_cache.teachers.teacher import Entries, TeacherSettings
 
@@ -185,6 +186,18 @@ def test_no_memory_is_one_line_that_names_the_batch(
         "tiny-llama: no memory on cpu for a batch of 4 rows; run the same command with a lower --batch-size, "
         "such as 2"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "is_it"),
+    [
+        ("CUDA error: out of memory\nCompile with ...", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: device-side assert triggered", False),
+    ],
+)
+def test_a_devices_own_words_for_no_memory_are_known(*, said: str, is_it: bool) -> None:
+    assert is_out_of_memory(RuntimeError(said)) is is_it
 
 
 def test_a_fault_of_ours_is_not_taken_for_a_users(
