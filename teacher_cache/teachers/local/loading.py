@@ -161,7 +161,7 @@ def loading_errors(path: Path | str, what: str, device: Device, advice: str) -> 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory; torch's class for it is that of its own CUDA allocator."""
+    """Whether an error says that there is no memory; only torch's own CUDA allocator has a class for it."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
