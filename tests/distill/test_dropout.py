@@ -20,6 +20,14 @@ def test_every_place_is_dropped_as_often() -> None:
     assert (shares - 0.3).abs().max() < 0.01
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_ends_of_the_range_hold(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    values = torch.ones(300_000, dtype=dtype)
+    assert not CheapDropout(1.0)(values).any()
+    assert CheapDropout(1e-9)(values).all()
+
+
 def test_gradient_flows_where_values_did() -> None:
     torch.manual_seed(0)
     values = torch.randn(7, 9).requires_grad_()
