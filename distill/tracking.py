@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import ProjectConfiguration
 
 PROJECT, TRACKING_FOLDER = "armada-distill", "tracking"
@@ -68,6 +69,7 @@ def build_accelerator(folder: Path, trackers: Sequence[str], *, cpu: bool) -> Ac
         trackers: by name.
         cpu: compute there.
     """
+    _forget_another_device(cpu=cpu)
     logging = str(folder / TRACKING_FOLDER)
     # Precision is the run's own autocast: accelerate's is one for the whole process and copies outputs.
     return Accelerator(
@@ -76,6 +78,13 @@ def build_accelerator(folder: Path, trackers: Sequence[str], *, cpu: bool) -> Ac
         log_with=list(trackers) or None,
         project_config=ProjectConfiguration(project_dir=logging, logging_dir=logging),
     )
+
+
+def _forget_another_device(*, cpu: bool) -> None:
+    """Have accelerate look for a device anew: else the first run of a process settles it for all."""
+    held = PartialState._shared_state.get("device")  # noqa: SLF001 - nothing public tells
+    if held is not None and (held.type == "cpu") is not cpu:
+        AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001 - nothing public does it
 
 
 def start_trackers(accelerator: Accelerator, name: str, folder: Path, options: Mapping[str, Any]) -> None:

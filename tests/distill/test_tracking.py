@@ -2,9 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from accelerate.state import PartialState
 
 from distill.config import RunConfig, resolve
 from distill.session import Session, trackers_of
+from distill.tracking import build_accelerator
 from distill.trainer import fit
 from schemas.cache import TeacherCache
 from schemas.errors import ConfigError
@@ -48,3 +51,11 @@ def test_trackers_are_known_and_there(monkeypatch: pytest.MonkeyPatch) -> None:
         ConfigError, match=r"--tracker tensorboard: it is not installed; run: pip install .*\[trackers\]"
     ):
         trackers_of(["tensorboard"])
+
+
+def test_the_device_of_an_earlier_run_in_this_process_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_accelerator(tmp_path, (), cpu=True)
+    monkeypatch.setitem(PartialState._shared_state, "device", torch.device("cuda"))
+    assert build_accelerator(tmp_path, (), cpu=True).device == torch.device("cpu")
