@@ -133,14 +133,19 @@ def average_uncut(module: nn.Module, processes: Processes) -> None:
 
 
 def clip(parameters: Iterable[nn.Parameter], most: float) -> None:
-    """Scale gradients, cut and uncut, so that their common norm is at most so much; collective."""
-    gradients = [one.grad for one in parameters if one.grad is not None]
-    cut = [one for one in gradients if isinstance(one, DTensor)]
-    uncut = [one for one in gradients if not isinstance(one, DTensor)]
-    norms = [torch.nn.utils.get_total_norm(some) for some in (cut, uncut) if some]
+    """Scale gradients, cut and uncut, so that their common norm is at most so much; collective.
+
+    torch.nn.utils.clip_grad_norm_ does not take the two kinds together.
+    """
+    having = [one for one in parameters if one.grad is not None]
+    cut = [one for one in having if isinstance(one, DTensor)]
+    uncut = [one for one in having if not isinstance(one, DTensor)]
+    kinds = [some for some in (cut, uncut) if some]
+    norms = [
+        torch.nn.utils.get_total_norm([one.grad for one in some if one.grad is not None]) for some in kinds
+    ]
     whole_norms = [one.full_tensor() if isinstance(one, DTensor) else one for one in norms]
-    total = torch.linalg.vector_norm(torch.stack(whole_norms)).item()
-    # As torch.nn.utils.clip_grad_norm_ has it, which does not take the two kinds together.
-    scale = min(1.0, most / (total + 1e-6))
-    for gradient in gradients:
-        gradient.mul_(scale)
+    # A tensor, so that the host does not wait for it.
+    total = torch.linalg.vector_norm(torch.stack(whole_norms))
+    for some in kinds:
+        torch.nn.utils.clip_grads_with_norm_(some, most, total)
