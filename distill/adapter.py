@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from distill.config import LoraConfig
@@ -81,6 +82,28 @@ def _layers(backbone: nn.Module) -> list[str]:
 
     kinds = (nn.Linear, nn.Embedding, Conv1D)
     return [name for name, part in backbone.named_modules() if isinstance(part, kinds)]
+
+
+def narrow(module: nn.Module) -> None:
+    """Hold in bfloat16, in place, what of a frozen base loses nothing by it: `module.float()` undoes it.
+
+    Only weights of linear layers, which autocast makes bfloat16 in every product, and of them those whose
+    numbers are bfloat16 already, as where the folder holds them so. A training under autocast is the same to
+    the bit, and is spared a copy of them in every step, which it keeps for the way back.
+
+    Args:
+        module: with a frozen base in float32.
+    """
+    layers = [part for part in module.modules() if type(part) is nn.Linear]
+    others = [part for part in module.modules() if type(part) is not nn.Linear]
+    # An embedding may have the same weight, and looks it up in float32.
+    shared = {one for part in others for one in part.parameters(recurse=False)}
+    for weight in (part.weight for part in layers):
+        if weight.requires_grad or weight in shared:
+            continue
+        narrowed = weight.to(torch.bfloat16)
+        if narrowed.float().equal(weight):
+            weight.data = narrowed
 
 
 def note_of(adapted: Any) -> str:

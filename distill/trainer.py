@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from distill.adapter import adapt, note_of
+from distill.adapter import adapt, narrow, note_of
 from distill.checkpoint import Checkpoints
 from distill.clock import Clock
 from distill.config import RunConfig, digest_of_run, options_of
@@ -133,6 +133,9 @@ def _set_up(
     learners = discipline.learners(run, task, backbone, cache.manifest.teacher.repr_dim)
     if ALIGNER in learners:
         learners[ALIGNER][0].requires_grad_(any(ALIGNER in one.trains for one in passes(run)))
+    if hardware.bf16 and run.lora is not None and not sharded:
+        # FSDP wants one dtype for all that it cuts.
+        narrow(learners[STUDENT][0])
     towers = {
         name: build_tower(
             accelerator,
@@ -210,6 +213,9 @@ def _report(training: Training, folder: Path, tokenizer: Any) -> dict[str, dict[
     run, material = training.run, training.material
     modules = {name: tower.module for name, tower in training.towers.items()}
     task = material.report.split.task
+    if run.lora is not None and not training.hardware.sharded:
+        # As others load the base that the adapter stands on.
+        modules[STUDENT].float()
     with training.clock.part("report"), whole(modules[STUDENT]):
         metrics = DISCIPLINES[task.label_kind].report(run, tokenizer, material, modules, folder)
     with training.clock.part("export"):

@@ -15,9 +15,15 @@ import torch
 from peft import AutoPeftModelForSequenceClassification, PeftModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
-from distill.adapter import adapt
+from distill import trainer
+from distill.adapter import adapt, narrow
 from distill.again import load_student, measure_again, predict, write_merged
 from distill.cli import distill
 from distill.config import LoraConfig, RunConfig, resolve
@@ -114,6 +120,61 @@ def test_can_be_asked_again(made: Made, cache: TeacherCache, tmp_path: Path) -> 
     answered = pq.read_table(predict(run, cache, folder, source)).column("logits").to_pylist()
     reported = pq.read_table(folder / "predictions.parquet").column("logits").to_pylist()
     assert np.array(answered) == pytest.approx(np.array(reported), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def short_llama(make_causal: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaMA whose folder holds bfloat16, as those that are published do."""
+    folder = make_causal(tmp_path_factory.mktemp("short"), "llama")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_a_base_that_is_held_in_bfloat16_changes_no_bit(
+    short_llama: Path, cache: TeacherCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str
+) -> None:
+    run = configured(short_llama, precision="bf16", device="cpu", **VARIANTS[variant])
+    held: list[str] = []
+
+    def narrowed(module: torch.nn.Module) -> None:
+        narrow(module)
+        held.extend(name for name, one in module.named_parameters() if one.dtype == torch.bfloat16)
+
+    made = {}
+    for name, way in (("narrow", narrowed), ("wide", lambda _: None)):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(trainer, "narrow", way)
+        fit(run, cache, tmp_path / name, quiet=True)
+        files = ("metrics.jsonl", "predictions.parquet", "student/adapter_model.safetensors")
+        made[name] = [(tmp_path / name / file).read_bytes() for file in files]
+    assert len(held) == 2 * 7
+    assert made["narrow"] == made["wide"]
+
+
+def test_a_base_that_would_lose_digits_or_learns_stays_as_it_is(tiny_llama: Path, short_llama: Path) -> None:
+    how = LoraConfig(lora_rank=2)
+    for folder, dtypes in ((tiny_llama, {torch.float32}), (short_llama, {torch.float32, torch.bfloat16})):
+        backbone, fresh = load_with_fresh(str(folder), TASK)
+        adapted = adapt(backbone, how, fresh)
+        before = {name: one.detach().clone() for name, one in adapted.named_parameters()}
+        narrow(adapted)
+        assert {one.dtype for one in adapted.parameters()} == dtypes
+        assert all(one.dtype == torch.float32 for one in adapted.parameters() if one.requires_grad)
+        adapted.float()
+        assert all(one.equal(before[name]) for name, one in adapted.named_parameters())
+
+
+def test_a_head_that_an_embedding_shares_stays_in_float32(
+    make_causal: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_causal(tmp_path, "llama", tie_word_embeddings=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).float().requires_grad_(False)
+    narrow(model)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert model.get_input_embeddings().weight.dtype == torch.float32
+    assert model.model.layers[0].mlp.up_proj.weight.dtype == torch.bfloat16
 
 
 def test_a_damaged_adapter_is_told_from_a_base_that_is_gone(tiny_llama: Path, tmp_path: Path) -> None:
