@@ -17,6 +17,7 @@ NAMES = (
     "diffusion",
     "distillation",
     "kills",
+    "many_rows",
     "orthogonal",
     "padding",
     "peers",

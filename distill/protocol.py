@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 HELD_OUT_SHARE = 10
 # Rows that are looked at together: what is made of each takes eight bytes and more.
-_ROWS = 1 << 20
+_ROWS = 1 << 16
 _BITS = 16
 
 

@@ -1,5 +1,6 @@
 """The manifest: written whole, read strictly, compared by name."""
 
+import gc
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -88,6 +89,7 @@ def test_a_file_of_a_hundred_thousand_takes_hundreds_of_bytes(manifest: CacheMan
     tracemalloc.stop()
 
     assert held.files == files
+    assert gc.isenabled()
     assert size / 2000 < 600
     assert peak / 2000 < 1300
 
