@@ -12,6 +12,7 @@ from benchmarks.measure import ROOT
 from benchmarks.page import record
 
 NAMES = (
+    "attention",
     "caching",
     "codecs",
     "diffusion",

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 
 from distill.accumulation import Portion
+from distill.attention import attend_by_products
 from distill.dropout import cheapen
 from distill.hardware import room_for_weights
 from distill.losses.objective import Objective
@@ -141,6 +142,7 @@ def build_tower(
     """
     if accelerator.device.type == "cpu":
         cheapen(module)
+        attend_by_products(module)
     with room_for_weights(accelerator.device):
         if sharded:
             # Goes to the device layer by layer, so that the whole is never there.
