@@ -7,8 +7,9 @@ its own clock: data, forward, backward, clipping, optimiser; not loading and mea
 
 import os
 
-# As the command does: docs/decisions/0008-threads-sleep.md. Both sides run in this process.
+# As the command does: distill/environment.py. Both sides run in this process.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import statistics
 import tempfile

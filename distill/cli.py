@@ -7,6 +7,7 @@ import click
 
 from distill.arguments import HERE
 from distill.config import digest_of_run, resolve
+from distill.environment import settle
 from distill.methods import METHODS
 from distill.processes import joined, speaks
 from distill.rules import (
@@ -147,6 +148,7 @@ def distill(
     --evaluate-with the same command asks the finished run's student. torchrun --nproc-per-node N -m distill
     trains in N processes: docs/many-processes.md.
     """
+    settle()
     session = Session(
         resume=resume,
         every=every_of(checkpoint_every),

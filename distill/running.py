@@ -1,6 +1,5 @@
 """One run of the command: whether it may be made, where it is made already, and who makes it."""
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -79,9 +78,6 @@ def _train(
     processes: Processes,
     quiet: bool,
 ) -> Any:
-    # OpenMP's threads spin while they wait: beside other work on the machine that costs a factor of four
-    # and more. The variable is read once, when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from distill.store import claimed
     from schemas.cache import open_cache
 

@@ -1,13 +1,13 @@
 """The store filled: finished runs are skipped, those of other processes waited for, failures listed."""
 
 import gc
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distill.environment import settle
 from distill.store import claimed, finished
 from distill.studies.planning import Run
 from schemas.cache import TeacherCache, open_cache
@@ -117,8 +117,7 @@ def _failure_file(folder: Path) -> Path:
 
 
 def _train(run: Run, cache: TeacherCache) -> RunResult:
-    # OpenMP's threads would spin while they wait; the variable is read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    settle()
     from distill.trainer import fit
 
     _forget_peak_memory()
