@@ -1,6 +1,5 @@
 """What a cache holds, how far a running one is, and whether its bytes are what they were."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +113,8 @@ def _journalled(folder: Path, manifest: CacheManifest) -> tuple[int, int]:
 
 
 def _rate(holder: Holder | None, answered: int) -> float | None:
-    if holder is None:
-        return None
-    try:
-        seconds = (datetime.now(UTC) - datetime.fromisoformat(holder.started)).total_seconds()
-    except ValueError:
-        return None
-    return (answered - holder.rows_before) / max(seconds, 1.0)
+    seconds = holder and holder.seconds()
+    return None if holder is None or seconds is None else (answered - holder.rows_before) / max(seconds, 1.0)
 
 
 def faults(folder: Path) -> list[str]:

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -26,13 +27,25 @@ class Holder:
         pid: of the process.
         host: that it runs on.
         started: when it took the lock, ISO 8601, UTC.
+        clock: the same by its machine's monotonic clock, which never jumps; None where that is not known.
         rows_before: rows that were answered before it began, for its rate.
     """
 
     pid: int
     host: str
     started: str
+    clock: float | None = None
     rows_before: int = 0
+
+    def seconds(self) -> float | None:
+        """How long it has written; None where another machine's dates cannot tell."""
+        if self.clock is not None and self.host == socket.gethostname():
+            return time.monotonic() - self.clock
+        try:
+            seconds = (datetime.now(UTC) - datetime.fromisoformat(self.started)).total_seconds()
+        except ValueError:
+            return None
+        return seconds if seconds > 0 else None
 
 
 @contextmanager
@@ -50,7 +63,7 @@ def writer_lock(folder: Path) -> Generator[Callable[[int], None]]:
         except (BlockingIOError, PermissionError):
             raise LockedError(_refusal(folder, _read(path))) from None
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        holder = Holder(pid=os.getpid(), host=socket.gethostname(), started=started)
+        holder = Holder(pid=os.getpid(), host=socket.gethostname(), started=started, clock=time.monotonic())
         _write(descriptor, holder)
         yield lambda rows: _write(descriptor, replace(holder, rows_before=rows))
     finally:

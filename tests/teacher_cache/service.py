@@ -16,6 +16,8 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any, Self
 
 MODEL = "parrot"
@@ -290,7 +292,8 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
 async def _write(
     writer: asyncio.StreamWriter, status: int, headers: dict[str, str], body: bytes, fault: str
 ) -> None:
-    told = {"content-type": "application/json", "content-length": str(len(body))} | headers
+    date = format_datetime(datetime.now(UTC), usegmt=True)
+    told = {"content-type": "application/json", "content-length": str(len(body)), "date": date} | headers
     head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
     writer.write(f"HTTP/1.1 {status} X\r\n{head}\r\n".encode())
     if fault == "half":

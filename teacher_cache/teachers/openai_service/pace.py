@@ -28,21 +28,35 @@ def wait_before(attempt: int) -> float:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that an answer's headers ask to wait, given as milliseconds, seconds or a date."""
+    written = headers.get("retry-after", "")
     try:
         if milliseconds := headers.get("retry-after-ms"):
             return _bounded(float(milliseconds) / 1000)
-        return _bounded(float(headers.get("retry-after", "")))
+        return _bounded(float(written))
     except ValueError:
-        return _until(headers.get("retry-after", ""))
+        return _until(_date(written), _date(headers.get("date", "")))
 
 
-def _until(written: str) -> float | None:
+def _until(until: datetime | None, now: datetime | None) -> float | None:
+    """Seconds until a date, by the service's own clock: this machine's may be hours off, or jump.
+
+    Where the service does not tell its time, a date that has passed here tells nothing.
+    """
+    if until is None:
+        return None
+    if now is not None:
+        return _bounded((until - now).total_seconds())
+    seconds = (until - datetime.now(UTC)).total_seconds()
+    return _bounded(seconds) if seconds > 0 else None
+
+
+def _date(written: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(written)
-        # A date without a zone is in GMT, as all dates of HTTP are.
-        return _bounded((date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
+    # A date without a zone is in GMT, as all dates of HTTP are.
+    return date.replace(tzinfo=date.tzinfo or UTC)
 
 
 def _bounded(seconds: float) -> float | None:

@@ -72,7 +72,13 @@ def test_a_pause_holds_all_and_a_shorter_one_does_not_end_it() -> None:
         ({"retry-after": "20", "retry-after-ms": "250"}, 0.25),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "nan"}, None),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.05),
+        # By the service's clock, which it tells; without that a date that has passed here tells nothing.
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:30 GMT", "date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 30),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT", "date": "Wed, 21 Oct 2015 07:28:30 GMT"}, 0.05),
+        ({"retry-after": "Wed, 21 Oct 2095 17:28:00", "date": "Wed, 21 Oct 2095 07:28:00 GMT"}, 3600),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT", "date": "noon"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2095 07:28:00 GMT"}, 3600),
         ({}, None),
     ],
 )
