@@ -17,6 +17,7 @@ NAMES = (
     "codecs",
     "diffusion",
     "distillation",
+    "gpu",
     "kills",
     "many_rows",
     "orthogonal",

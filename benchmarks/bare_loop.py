@@ -2,7 +2,6 @@
 
 import math
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from benchmarks.device_meter import now
 
 Rows = Sequence[tuple[str, int]]
 
@@ -34,6 +35,8 @@ def train(
     bf16: bool = False,
     pad_to: int | None = None,
     seed: int = 0,
+    device: str = "cpu",
+    warm_up: int = 0,
 ) -> Trained:
     """Train a sequence classifier of two classes.
 
@@ -47,19 +50,22 @@ def train(
         bf16: whether to run under bfloat16 autocast.
         pad_to: pad every row to this many tokens; None sorts rows by length, pads each batch to its longest.
         seed: of weights and order.
+        device: to train on.
+        warm_up: steps before the clock starts.
     """
+    where = torch.device(device)
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2, dtype=torch.float32)
-    model.train()
+    model.to(where).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)
     encoded = _encode(tokenizer, rows)
-    started, trained = time.perf_counter(), 0
+    started, steps, trained = now(where), 0, 0
     for epoch in range(epochs):
         for batch in _batches(encoded, batch_size, bucketed=pad_to is None, seed=seed + epoch):
-            ids, mask = _padded([encoded[i] for i in batch], pad_to)
-            target = torch.tensor([rows[i][1] for i in batch])
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            ids, mask = (part.to(where) for part in _padded([encoded[i] for i in batch], pad_to))
+            target = torch.tensor([rows[i][1] for i in batch]).to(where)
+            with torch.autocast(where.type, torch.bfloat16, enabled=bf16):
                 loss = model(input_ids=ids, attention_mask=mask, labels=target).loss
             optimiser.zero_grad()
             loss.backward()
@@ -67,8 +73,10 @@ def train(
             optimiser.step()
             # Ours looks at each loss too, to stop at the first that is not finite.
             assert math.isfinite(loss.item())
-            trained += len(batch)
-    return Trained(trained / (time.perf_counter() - started), _accuracy(model, tokenizer, held_back))
+            steps, trained = steps + 1, trained + len(batch)
+            if steps == warm_up:
+                started, trained = now(where), 0
+    return Trained(trained / (now(where) - started), _accuracy(model, tokenizer, held_back))
 
 
 def _encode(tokenizer: Any, rows: Rows) -> list[list[int]]:
@@ -89,8 +97,8 @@ def _accuracy(model: Any, tokenizer: Any, rows: Rows) -> float:
     right = 0
     for start in range(0, len(rows), 64):
         batch = rows[start : start + 64]
-        ids, mask = _padded(_encode(tokenizer, batch))
-        chosen = model(input_ids=ids, attention_mask=mask).logits.argmax(dim=1)
+        ids, mask = (part.to(model.device) for part in _padded(_encode(tokenizer, batch)))
+        chosen = model(input_ids=ids, attention_mask=mask).logits.argmax(dim=1).cpu()
         right += int((chosen == torch.tensor([label for _, label in batch])).sum())
     return right / len(rows) if rows else math.nan
 

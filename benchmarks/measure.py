@@ -80,4 +80,12 @@ def machine() -> str:
         models = [line for line in cpu_info.read_text().splitlines() if line.startswith("model name")]
         name = models[0].split(":", 1)[1].strip() if models else name
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+    return f"{name}, {os.cpu_count()} cores, {_card()}Python {platform.python_version()}, {versions}"
+
+
+def _card() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return ""
+    return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, "

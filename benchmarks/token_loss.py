@@ -33,7 +33,7 @@ from schemas.topk import TopK
 
 TOKENS, WIDTH, VOCAB, KEPT = 400, 576, 49_152, 64
 ROUNDS, STEPS = 3, 3
-ROWS, ROW_TOKENS = 32, 200
+ROWS, ROW_TOKENS, TEACHER_VOCAB = 32, 200, 151_936
 Step = Callable[[], Tensor]
 
 
@@ -169,16 +169,16 @@ def _unpacking() -> list[Claim]:
 
 def _unpacked(codec: str) -> Claim:
     random = np.random.default_rng(0)
-    tops = [_row(codec, random) for _ in range(ROWS)]
+    tops = [row_of(codec, random, ROW_TOKENS) for _ in range(ROWS)]
     ids, values = zip(*(CODECS[codec].encode(top) for top in tops), strict=True)
     tails = None if codec == "sampled" else [np.full(ROW_TOKENS, -2, np.float32)] * ROWS
 
     def torch_way() -> None:
-        unpack(gather_tokens(ids, values, tails, 151_936), torch.device("cpu"))
+        unpack(gather_tokens(ids, values, tails, TEACHER_VOCAB), torch.device("cpu"))
 
     def numpy_way() -> None:
         for blobs in zip(ids, values, strict=True):
-            CODECS[codec].decode(*blobs, 151_936)
+            CODECS[codec].decode(*blobs, TEACHER_VOCAB)
 
     pairs = [(_rate(torch_way), _rate(numpy_way)) for _ in range(ROUNDS)]
     ours, theirs = (statistics.median(rates) for rates in zip(*pairs, strict=True))
@@ -189,14 +189,14 @@ def _unpacked(codec: str) -> Claim:
     )
 
 
-def _row(codec: str, random: np.random.Generator) -> TopK:
+def row_of(codec: str, random: np.random.Generator, num_tokens: int) -> TopK:
     """A row of 57 to 64 entries a token, as `--top-p 0.999` leaves; of about 12 where they are drawn."""
     drawn = codec == "sampled"
-    counts = random.integers(*((8, 17) if drawn else (57, 65)), ROW_TOKENS).astype(np.uint32)
+    counts = random.integers(*((8, 17) if drawn else (57, 65)), num_tokens).astype(np.uint32)
     num = int(counts.sum())
     logprobs = -random.exponential(5, num).astype(np.float32)
     draws = random.integers(1, 9, num, np.uint8) if drawn else None
-    return TopK(random.integers(0, 151_936, num, np.int32), logprobs, counts, 151_936, draws)
+    return TopK(random.integers(0, TEACHER_VOCAB, num, np.int32), logprobs, counts, TEACHER_VOCAB, draws)
 
 
 def _rate(work: Callable[[], None], repeats: int = 20) -> float:
