@@ -17,6 +17,9 @@ VLLM_READY := $(VLLM_VENV)/.ready
 PEERS := trl==1.16.0
 PEERS_VENV := .venv-peers
 PEERS_BIN := $(PEERS_VENV)/bin
+# Readers of data that training is compared with: mosaicml-streaming wants an older numpy than the rest.
+READERS_VENV := .venv-readers
+READERS_BIN := $(READERS_VENV)/bin
 
 # What several hours on two cores do, in as many sittings as one likes; docs/tables.md says what stands for what.
 MINI_TASKS := movie-sentiment movie-rating product-reviews chain-sum
@@ -29,7 +32,7 @@ SHARDS := data/shards/$(TASK)/speech-hibari-whisper-tiny.en
 RESULTS := data/results/$(TASK)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv data demo tables-mini test vllm-env test-vllm peers-env check bench clean
+.PHONY: help venv data demo tables-mini test vllm-env test-vllm peers-env readers-env check bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +89,12 @@ peers-env: data ## make .venv-peers, where `make bench ONLY=peers` finds TRL (2 
 	$(PEERS_BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	$(PEERS_BIN)/python -m pip install -c constraints.txt -e . $(PEERS)
 
+# The list names every package, so that no resolver is asked (--no-deps).
+readers-env: ## make .venv-readers, where `make bench ONLY=readers` finds mosaicml-streaming and litdata (1 GB)
+	$(PYTHON) -m venv $(READERS_VENV)
+	$(READERS_BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(READERS_BIN)/python -m pip install --no-deps -r constraints-readers.txt
+
 check: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -96,5 +105,6 @@ bench: data ## measure the claims of docs/benchmarks.md (ONLY="NAME ..." for som
 	$(BIN)/python -m benchmarks $(ONLY)
 
 clean: ## remove the environments and the tools' caches; what was fetched, cached or trained stays
-	rm -rf $(VENV) $(VLLM_VENV) $(PEERS_VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(PEERS_VENV) $(READERS_VENV) \
+		build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find schemas teacher_cache distill benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

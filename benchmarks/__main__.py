@@ -23,6 +23,7 @@ NAMES = (
     "orthogonal",
     "padding",
     "peers",
+    "readers",
     "reading",
     "service",
     "serving",

@@ -13,6 +13,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from distill.config import resolve
 from distill.material import Material, gather
 from distill.order import Order
 from distill.pretrained import load_tokenizer
-from distill.representations import Representations, pick_from
+from distill.processes import ALONE, Processes
+from distill.representations import Pick, Representations, pick_from
 from distill.session import Every, Session
 from distill.shards import Stream
 from distill.split import Split
@@ -50,7 +52,7 @@ def run() -> list[Claim]:
         folder = Path(name)
         os.environ["ARMADA_CACHE_DIR"] = str(folder / "own")
         cache = write_cache(folder / "cache", _ROWS, _WIDTH, words=24)
-        material = _material(cache)
+        material = material_of(cache)
         ways = {
             "scan": lambda: _scan(cache),
             "reading": lambda: _read(material),
@@ -60,7 +62,7 @@ def run() -> list[Claim]:
         rounds = [{name: _ROWS / seconds_of(way) for name, way in ways.items()} for _ in range(_ROUNDS)]
         peer = [_ROWS / seconds_of(lambda: _datasets(cache)) for _ in range(3)]
         many = write_cache(folder / "many", _MANY, 8, words=3)
-        _material(many)
+        material_of(many)
         return [
             *_speeds(rounds, peer),
             claim_of(
@@ -108,16 +110,33 @@ def _scan(cache: TeacherCache) -> None:
 
 
 def _read(material: Material) -> None:
-    split, order, _ = _parts(material)
-    for window, batches in order.batches(0, 0):
+    for batches, pick, table in windows(material):
+        start = 0
+        for rows_B in batches:
+            _ = pick(rows_B), table.slice(start, len(rows_B))
+            start += len(rows_B)
+        # The next window is read into the memory of this one.
+        del batches, pick, table
+
+
+def windows(
+    material: Material, sharers: Processes = ALONE
+) -> Iterator[tuple[list[NDArray[np.int64]], Pick, pa.Table]]:
+    """The windows of the first epoch: batches, what picks rows of the teacher array, and the other columns.
+
+    Args:
+        material: whose training rows are read.
+        sharers: processes of which each has its slice of every batch.
+    """
+    split, order, _ = parts(material)
+    for window, whole in order.batches(0, 0):
+        batches = [rows_B[sharers.slice_of(len(rows_B))] for rows_B in whole]
         groups = sorted(window.groups)
         tables = [split.read(group, COLUMNS) for group in groups]
         values = {g: representations(t["teacher_repr"])[0] for g, t in zip(groups, tables, strict=True)}
         pick, others = pick_from(split, values), pa.concat_tables(table.select(OTHERS) for table in tables)
-        shuffled, start = others.take(_places(split, groups, np.concatenate(batches))), 0
-        for rows_B in batches:
-            _ = pick(rows_B), shuffled.slice(start, len(rows_B))
-            start += len(rows_B)
+        shuffled = others.take(_places(split, groups, np.concatenate(batches)))
+        yield batches, pick, shuffled
         # The next window is read into the memory of this one.
         del tables, values, pick, others, shuffled
 
@@ -132,16 +151,31 @@ def _places(split: Split, groups: list[int], rows: NDArray[np.int64]) -> NDArray
 
 
 def _read_for_training(material: Material) -> None:
-    stream, (_, order, kept) = material.train, _parts(material)
+    for _ in as_training_reads(material):
+        pass
+
+
+def as_training_reads(
+    material: Material, sharers: Processes = ALONE
+) -> Iterator[tuple[NDArray[np.generic], NDArray[np.floating], list[NDArray[np.int32]]]]:
+    """The first epoch's batches: labels, rows of the teacher array, and the tokens of each text.
+
+    Args:
+        material: whose training rows are read.
+        sharers: processes of which each has its slice of every batch.
+    """
+    stream, (_, order, kept) = material.train, parts(material)
     assert isinstance(stream, Stream)
     for window, batches in order.batches(0, 0):
         pick = kept.window(sorted(window.groups))
-        for rows_B in batches:
-            _ = stream.labels[rows_B], pick(rows_B), stream.tokens.rows("input_ids", rows_B)
+        for whole_B in batches:
+            rows_B = whole_B[sharers.slice_of(len(whole_B))]
+            yield stream.labels[rows_B], pick(rows_B), stream.tokens.rows("input_ids", rows_B)
         del pick
 
 
-def _parts(material: Material) -> tuple[Split, Order, Representations]:
+def parts(material: Material) -> tuple[Split, Order, Representations]:
+    """The split that is read, the order of its batches, and its representations."""
     stream = material.train
     assert stream.representations is not None
     return stream.split, stream.order, stream.representations
@@ -156,8 +190,8 @@ def _datasets(cache: TeacherCache) -> None:
     assert sum(len(batch) for batch in shuffled.iter(batch_size=32)) == _ROWS
 
 
-def _material(cache: TeacherCache) -> Material:
-    # Every row is trained on, none held back.
+def material_of(cache: TeacherCache) -> Material:
+    """What training makes of a cache: every row of its training split is trained on, none held back."""
     options = {"standardise": False, "protocol": "paper-dev"}
     run = resolve({"task": "movie-sentiment", "student": str(STUDENT), **options}, "audio")
     tokenizer = load_tokenizer(run.student)
@@ -167,7 +201,7 @@ def _material(cache: TeacherCache) -> Material:
 def _first_batch(cache: TeacherCache) -> float:
     load_tokenizer(str(STUDENT))
     started = time.perf_counter()
-    stream = _material(cache).train
+    stream = material_of(cache).train
     next(stream.batches(0, 0, int(0.9 * stream.order.num_batches(0, 0))))
     return time.perf_counter() - started
 
