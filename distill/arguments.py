@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from schemas.object_store import is_url
+from schemas.object_store import is_url, lacks_a_slash
 
 
 class _Here(click.Path):
@@ -14,7 +14,7 @@ class _Here(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("it is empty; give a path, or leave the option out", param, ctx)
-        if is_url(value):
+        if is_url(value) or lacks_a_slash(value):
             self.fail(f"{value} is a URL; give a path of this machine (docs/scaling.md)", param, ctx)
         return super().convert(value, param, ctx)
 

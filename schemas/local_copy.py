@@ -22,7 +22,7 @@ from schemas.object_store import ObjectStore, is_url
 _THREADS = 8
 
 
-def local_copy(place: str | Path, *, quiet: bool = False) -> Path:
+def local_copy(place: str | Path, *, quiet: bool = False, afresh: bool = False) -> Path:
     """The folder itself, or a copy on this machine of one that a URL names.
 
     The copy is kept below `cache_folder()`. Only what changed is fetched again, eight files at once; one
@@ -32,6 +32,7 @@ def local_copy(place: str | Path, *, quiet: bool = False) -> Path:
     Args:
         place: a folder, or a URL.
         quiet: show no progress.
+        afresh: fetch what is here already once more, so that the store itself is looked at.
 
     Returns:
         A folder with manifest, shards and statistics.
@@ -52,7 +53,8 @@ def local_copy(place: str | Path, *, quiet: bool = False) -> Path:
             raise ManifestError(
                 f"{store.url}: no {MANIFEST_NAME}, so no teacher cache; make one with cache-teacher --out URL"
             )
-        _fetch(store, folder, parse_manifest(found, f"{store.url}/{MANIFEST_NAME}"), quiet=quiet)
+        manifest = parse_manifest(found, f"{store.url}/{MANIFEST_NAME}")
+        _fetch(store, folder, manifest, quiet=quiet, afresh=afresh)
         # Last: the files that it names are there.
         write_bytes(folder / MANIFEST_NAME, found)
     return folder
@@ -65,7 +67,7 @@ def _alone(folder: Path) -> Generator[None]:
         yield
 
 
-def _fetch(store: ObjectStore, folder: Path, manifest: CacheManifest, *, quiet: bool) -> None:
+def _fetch(store: ObjectStore, folder: Path, manifest: CacheManifest, *, quiet: bool, afresh: bool) -> None:
     digests, checked = digests_of(manifest), _checked(folder)
     for path in folder.glob("*.parquet"):
         if path.name not in digests:
@@ -74,7 +76,8 @@ def _fetch(store: ObjectStore, folder: Path, manifest: CacheManifest, *, quiet: 
     missing = [
         name
         for name, digest in digests.items()
-        if not (folder / name).is_file()
+        if afresh
+        or not (folder / name).is_file()
         or (checked.get(name) != digest and sha256_of(folder / name) != digest)
     ]
     if not missing:

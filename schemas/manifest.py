@@ -299,7 +299,7 @@ def _all_is_kept() -> Generator[None]:
 def first_fault(error: ValidationError) -> str:
     """What pydantic found first, as `key: reason`."""
     fault = error.errors()[0]
-    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+    return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
 
 
 def differences(

@@ -18,11 +18,17 @@ _WITHOUT_BUCKETS = ("file", "local", "memory")
 _LIBRARIES = {"s3": 'it: pip install "armada-distill[s3]"', "gs": "it: pip install gcsfs"}
 _OF_THIS_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+_MISTYPED = re.compile(r"^(s3|gs|gcs|hf|file|az|abfs|https?):/?[^/]")
 
 
 def is_url(place: str | Path) -> bool:
     """Whether a place is an object store's and not this machine's."""
     return _URL.match(str(place)) is not None
+
+
+def lacks_a_slash(place: str | Path) -> bool:
+    """Whether a path reads as a URL that was mistyped, of which a folder with a colon would be made."""
+    return _MISTYPED.match(str(place)) is not None
 
 
 class ObjectStore:

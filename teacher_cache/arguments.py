@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from schemas.object_store import is_url
+from schemas.object_store import is_url, lacks_a_slash
 
 
 class _Given(click.Path):
@@ -14,6 +14,8 @@ class _Given(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("it is empty; give a path, or leave the option out", param, ctx)
+        if lacks_a_slash(value):
+            self.fail(f"{value} looks like a URL that lacks a slash, wanted ://", param, ctx)
         return super().convert(value, param, ctx)
 
 

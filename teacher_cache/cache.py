@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.console import progress, say
-from schemas.errors import CacheError
+from schemas.errors import CacheError, ManifestError
 from schemas.files import write_text
-from schemas.manifest import CacheManifest, write_manifest
+from schemas.manifest import MANIFEST_NAME, CacheManifest, write_manifest
 from schemas.shard import open_shard
 from teacher_cache.clock import Clock
 from teacher_cache.config import CacheConfig
@@ -193,7 +193,13 @@ def _first_error(folder: Path, manifest: CacheManifest) -> str | None:
     if failed is None:
         return None
     with open_shard(folder, failed, manifest, verify=False) as shard:
-        return shard.read(columns=["error"]).column("error").drop_null()[0].as_py()
+        errors = shard.read(columns=["error"]).column("error").drop_null()
+    if not len(errors):
+        raise ManifestError(
+            f"{folder / MANIFEST_NAME} was altered: it has {failed.errors} failed rows in {failed.name}, the "
+            "file has none; restore it from a copy"
+        )
+    return errors[0].as_py()
 
 
 def _summary(

@@ -39,10 +39,13 @@ def merge(folders: Sequence[Path], out: Path) -> dict[str, Any]:
         CacheError: a part is missing, given twice, incomplete or damaged, or `out` holds something else.
         MismatchError: the parts are not of one cache.
     """
+    if twice := [folder for folder in folders if list(folders).count(folder) > 1]:
+        raise CacheError(f"{twice[0]} is given twice; give each part once")
     parts = {folder: read_manifest(folder) for folder in folders}
     wanted = _whole(parts)
-    if out.resolve() in [folder.resolve() for folder in parts]:
-        raise CacheError(f"--out {out} is one of the parts; give a new folder")
+    for folder in parts:
+        if folder.resolve() in (out.resolve(), *out.resolve().parents):
+            raise CacheError(f"--out {out} is one of the parts, or inside one; give a new folder")
     found = started_cache(out, "auto")
     if found is None:
         out.mkdir(parents=True, exist_ok=True)
@@ -170,6 +173,7 @@ def _spent(spent: Sequence[Spent]) -> Spent | None:
 
 
 def _join(parts: Parts, out: Path, wanted: CacheManifest) -> CacheManifest:
+    options = _options_of(next(iter(parts)))
     for folder, manifest in parts.items():
         for file in manifest.files:
             if not _is_there(out / file.name, file):
@@ -183,7 +187,10 @@ def _join(parts: Parts, out: Path, wanted: CacheManifest) -> CacheManifest:
         for picture in sorted((folder / MEDIA_NAME).glob("*")):
             _bring(picture, out / MEDIA_NAME / picture.name)
     whole = wanted.model_copy(update={"stats_sha256": write_statistics(out, wanted)})
-    _write_config(next(iter(parts)), out)
+    if options is not None:
+        # The command that would have made the whole, as one of the parts has it.
+        options |= {"out": str(out), "part": None}
+        write_text(out / CONFIG_NAME, json.dumps(options, indent=1, ensure_ascii=False) + "\n")
     (out / JOURNAL_NAME).mkdir(exist_ok=True)
     write_manifest(out, whole)
     return whole
@@ -205,10 +212,19 @@ def _bring(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def _write_config(folder: Path, out: Path) -> None:
-    """The command that would have made the whole, as one of the parts has it."""
+def _options_of(folder: Path) -> dict[str, Any] | None:
+    """Those of the command that made a part; None where it did not leave them.
+
+    Raises:
+        CacheError: they are damaged.
+    """
     path = folder / CONFIG_NAME
     if not path.is_file():
-        return
-    options = json.loads(path.read_text(encoding="utf-8")) | {"out": str(out), "part": None}
-    write_text(out / CONFIG_NAME, json.dumps(options, indent=1, ensure_ascii=False) + "\n")
+        return None
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise CacheError(f"{path} is damaged, wanted a JSON object; restore it from a copy, or delete it")
+    return options

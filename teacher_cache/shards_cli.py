@@ -63,13 +63,14 @@ def status(folder: Path, *, as_json: bool) -> None:
 
 
 @group.command()
-@_FOLDER
+@click.argument("folder", type=PLACE)
 @_JSON
-def verify(folder: Path, *, as_json: bool) -> None:
-    """Compare every checksum: one line a fault, and status 1 if there is any."""
+def verify(folder: Path | str, *, as_json: bool) -> None:
+    """Compare every checksum, of a store's files anew: one line a fault, and status 1 if there is any."""
+    from schemas.local_copy import local_copy
     from teacher_cache.inspection import faults
 
-    found = faults(folder)
+    found = faults(local_copy(folder, afresh=True))
     if as_json:
         show_json({"folder": str(folder), "whole": not found, "faults": found})
     for line in found:

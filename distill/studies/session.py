@@ -1,5 +1,6 @@
 """One call of `paper-tables`: which studies, with what, from which store, to which folder."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -136,12 +137,14 @@ def prepare(
         profile=filled,
         caches=open_caches(shards),
         store=store,
-        seeds=_numbers(seeds) if seeds else filled.seeds,
+        seeds=filled.seeds if seeds is None else _numbers(seeds),
         tasks=_names(tasks, filled) if tasks else None,
     )
     plans = {study.name: planner.plan(study) for study in studies}
     _refuse_empty(plans, filled, tasks, everything=all)
     out = out or Path("data/tables") / profile
+    _check_folder("--store", store, is_written=not no_run)
+    _check_folder("--out", out, is_written=True)
     settings = {
         "shards": list(shards),
         "table": list(table),
@@ -165,6 +168,15 @@ def prepare(
         everything=all,
         runs_nothing=no_run,
     )
+
+
+def _check_folder(option: str, folder: Path, *, is_written: bool) -> None:
+    """A folder that cannot be written to is told before hours of runs, not after."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{option} {folder}: {there} is a file; give a folder")
+    if is_written and not os.access(there, os.W_OK):
+        raise ConfigError(f"{option} {folder}: {there} cannot be written to; give another folder")
 
 
 def _chosen(tables: Sequence[int], figures: Sequence[int], *, everything: bool) -> list[Study]:

@@ -422,3 +422,13 @@ def test_answers_are_copied_from_a_cache_that_was_never_finished(
 
     assert summary["reused"] >= 11
     assert (summary["reused"] + summary["asked"], summary["errors"]) == (40, 0)
+
+
+def test_a_manifest_whose_errors_were_altered_is_told(prompts: Prompts, run: Run, tmp_path: Path) -> None:
+    run(prompts(20))
+    path = tmp_path / "cache" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"][0]["errors"] = 7
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ManifestError, match=r"was altered: it has 7 failed rows in .*, the file has none"):
+        run(prompts(20))

@@ -1,8 +1,13 @@
 """Caches in an object store: a real S3 server on this machine, well and ill."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +22,38 @@ from teacher_cache.cli import command
 from teacher_cache.shards_cli import group
 from teacher_cache.upload import Upload, working_folder
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+FETCH = """
+import sys
+from schemas.local_copy import local_copy
+print("ready", flush=True)
+sys.stdin.readline()
+print(local_copy(sys.argv[1], quiet=True))
+"""
 Prompts = Callable[..., Path]
 Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def sent() -> Counter[str]:
+    """How often the server was asked for each object, by its path."""
+    return Counter()
+
+
+@pytest.fixture(scope="module")
+def server(sent: Counter[str]) -> Iterator[str]:
     """An S3 server; gives its address."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    app = server._server.app
+
+    def counting(environ: dict[str, Any], start: Any) -> Any:
+        sent[environ["PATH_INFO"]] += environ["REQUEST_METHOD"] == "GET"
+        return app(environ, start)
+
+    server._server.app = counting
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
@@ -233,6 +259,34 @@ def test_a_copy_is_fetched_once_and_only_what_changed(
     assert fetched[6:] == ["test-00000-of-00001.parquet"]
 
 
+def test_processes_of_one_machine_fetch_each_file_once(
+    prompts: Prompts, run: Run, url: str, sent: Counter[str], whole: dict[str, bytes]
+) -> None:
+    run(prompts(40), **to_store(url))
+    sent.clear()
+    command = [sys.executable, "-c", FETCH, url]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+    with ExitStack() as stack:
+        both = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(2)]
+        # Both have imported what they need before either begins.
+        assert [one.stdout.readline() for one in both] == ["ready\n"] * 2
+        for one in both:
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        said = [one.communicate()[0].strip() for one in both]
+
+    assert said[0] == said[1]
+    folder = Path(said[0])
+    assert {name: (folder / name).read_bytes() for name in whole} == whole
+    asked = {path.rpartition("/")[2]: count for path, count in sent.items() if path.startswith("/bucket")}
+    # Whether the copy is the newest, each asks for itself.
+    assert {name: count for name, count in asked.items() if count} == {
+        **dict.fromkeys(whole, 1),
+        "manifest.json": 2,
+    }
+
+
 def test_an_altered_shard_is_refused(prompts: Prompts, run: Run, url: str) -> None:
     run(prompts(20), **to_store(url))
     ObjectStore(url).write("train-00000-of-00002.parquet", b"something else")
@@ -241,6 +295,24 @@ def test_an_altered_shard_is_refused(prompts: Prompts, run: Run, url: str) -> No
         local_copy(url, quiet=True)
     with pytest.raises(ManifestError, match=r"two: no manifest\.json, so no teacher cache"):
         local_copy(url.replace("one", "two"))
+
+
+def test_verifying_looks_at_the_store_and_not_at_the_copy(prompts: Prompts, run: Run, url: str) -> None:
+    run(prompts(20), **to_store(url))
+    assert CliRunner().invoke(group, ["verify", url]).exit_code == 0
+    name = "train-00000-of-00002.parquet"
+    bucket_of(url).delete_objects(Delete={"Objects": [{"Key": f"caches/one/{name}"}]})
+    done = CliRunner().invoke(group, ["verify", url])
+    assert isinstance(done.exception, StoreError)
+    assert f"{name}: it is not there" in str(done.exception)
+
+
+@pytest.mark.parametrize("mistyped", ["s3:/bucket/x", "s3:bucket/x", "file:/x"])
+def test_a_url_that_lacks_a_slash_is_no_folder(mistyped: str, tmp_path: Path, prompts: Prompts) -> None:
+    options = ["--model", "none", "--prompts", str(prompts(1)), "--out", mistyped]
+    done = CliRunner().invoke(command, options)
+    assert done.exit_code == 2
+    assert f"{mistyped} looks like a URL that lacks a slash, wanted ://" in done.output
 
 
 def test_commands_take_urls(prompts: Prompts, run: Run, url: str) -> None:

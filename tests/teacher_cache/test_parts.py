@@ -97,6 +97,16 @@ def test_a_merge_that_was_stopped_goes_on(
     assert merge(parts, tmp_path / "merged")["rows"] == 40
 
 
+@pytest.mark.parametrize("damaged", ["{bad", "[1]"])
+def test_options_that_are_damaged_are_told_before_anything_is_joined(
+    parts: list[Path], tmp_path: Path, damaged: str
+) -> None:
+    (parts[0] / "config.json").write_text(damaged)
+    with pytest.raises(CacheError, match=r"config\.json is damaged, wanted a JSON object"):
+        merge(parts, tmp_path / "merged")
+    assert not list((tmp_path / "merged").glob("*.parquet"))
+
+
 def test_files_of_another_disk_are_copied(
     parts: list[Path], tmp_path: Path, shard_bytes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +130,10 @@ def test_parts_that_do_not_make_one_cache_are_refused(
     out = tmp_path / "merged"
     with pytest.raises(CacheError, match="part 3/3 is missing, 2 of 3 parts are given"):
         merge(parts[:2], out)
+    with pytest.raises(CacheError, match="part-1 is given twice; give each part once"):
+        merge([*parts, parts[0]], out)
+    with pytest.raises(CacheError, match="is one of the parts, or inside one; give a new folder"):
+        merge(parts, parts[1] / "whole")
     shutil.copytree(parts[0], tmp_path / "copy")
     with pytest.raises(MismatchError, match=r"copy is part 1/3, and so is .*part-1; give each part once"):
         merge([*parts, tmp_path / "copy"], out)

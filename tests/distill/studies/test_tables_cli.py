@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,6 +111,25 @@ def test_a_table_that_a_profile_has_nothing_for_is_refused(ask: Callable[..., Re
         error = refusal(ask(*chosen))
         assert isinstance(error, ConfigError)
         assert "table9: nothing can be run: nothing stands for MM-IMDb in profile tiny" in str(error)
+
+
+@pytest.mark.parametrize("option", ["--store", "--out"])
+def test_a_folder_that_will_not_do_is_told_before_anything_runs(
+    ask: Callable[..., Result], tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    error = refusal(ask("--table", "2", option, str(tmp_path / "file" / "below")))
+    assert f"{option} {tmp_path / 'file' / 'below'}: {tmp_path / 'file'} is a file; give a folder" in str(
+        error
+    )
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
+    assert "cannot be written to; give another folder" in str(
+        refusal(ask("--table", "2", option, str(tmp_path)))
+    )
+
+
+def test_no_seeds_are_none(ask: Callable[..., Result]) -> None:
+    assert "--seeds : wanted whole numbers" in str(refusal(ask("--table", "2", "--seeds", "")))
 
 
 def test_tasks_that_stand_in_no_chosen_table_are_refused(ask: Callable[..., Result]) -> None:
