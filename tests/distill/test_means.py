@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from distill.config import DistillationConfig
-from distill.losses.objective import Losses, Objective, student_objective
+from distill.losses.labelled import student_objective
+from distill.losses.objective import Losses, Objective
 from distill.losses.token import token_losses
 from distill.losses.writing import reconstructing_objective
 from distill.means import WHOLE, share_of
