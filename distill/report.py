@@ -170,7 +170,7 @@ def show(origin: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
     Console(width=width).print(table)
     if base is not None and metric == "accuracy":
         error = standard_error(base.metrics[metric], num_rows)
-        print(f"noise: within one standard error of the undistilled student, {error:.3f}")  # noqa: T201
+        print(f"noise: p of 0.05 or more; without a p, within one standard error of undistilled, {error:.3f}")  # noqa: T201
     for test in sorted({line.paired.test for line in rows if line.paired}):
         print(f"p: {test} beside the undistilled run of the same cache, student and seed")  # noqa: T201
 

@@ -197,7 +197,8 @@ def command(*, as_json: bool, **options: Any) -> None:
     """Ask a frozen teacher about every example, once, and keep what it said in a folder of Parquet shards.
 
     A run that was stopped, in any way, goes on with the same command. The status is 0 when the cache is
-    whole, 3 when it is whole and rows failed, 1 when it is not, 2 for wrong usage.
+    whole, 3 when it is whole and rows failed, 1 when it is not, 2 for wrong usage, 130 when it was stopped by
+    Ctrl-C or SIGTERM.
     """
     from teacher_cache.cache import cache_teacher
     from teacher_cache.config import CacheConfig
@@ -256,5 +257,12 @@ def _projected(summary: dict[str, Any]) -> str:
 
 def main() -> None:
     """Entry point of `cache-teacher`; whoever ends a process politely is heard as Ctrl-C is."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _stop)
     run_command(command)
+
+
+def _stop(*_: object) -> None:
+    # Of a job that a script put into the background Ctrl-C is ignored, and asyncio leaves it so.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)

@@ -55,7 +55,7 @@ def test_table_sets_every_run_beside_the_undistilled(
     assert "+0.050" in printed
     assert "+0.001 (noise)" in printed
     assert "-0.300" in printed
-    assert "one standard error of the undistilled student, 0.020" in printed
+    assert "one standard error of undistilled, 0.020" in printed
     assert "\x1b" not in printed
 
 

@@ -69,13 +69,24 @@ def test_the_command_killed_and_resumed(
     assert shard_bytes(cut) == shard_bytes(whole)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def ignore_ctrl_c() -> None:
+    """What a shell does to a job that a script puts into the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize(
+    ("sent", "begin"), [(signal.SIGINT, None), (signal.SIGTERM, None), (signal.SIGTERM, ignore_ctrl_c)]
+)
 def test_asked_to_stop_it_is_one_line_and_keeps_what_was_done(
-    prompts: Prompts, tmp_path: Path, command: Any, environment: Any, sent: signal.Signals
+    *, prompts: Prompts, tmp_path: Path, command: Any, environment: Any, sent: signal.Signals, begin: Any
 ) -> None:
     file, out = prompts(ROWS), tmp_path / "cache"
     process = subprocess.Popen(
-        command(file, out, *SHARDS), env=environment(FAST_DELAY="0.02"), stderr=subprocess.PIPE, text=True
+        command(file, out, *SHARDS),
+        env=environment(FAST_DELAY="0.02"),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=begin,  # noqa: PLW1509 - no thread is there yet
     )
     wait_for(lambda: any(out.glob("*.parquet")))
     process.send_signal(sent)
