@@ -20,6 +20,7 @@ NAMES = (
     "gpu",
     "kills",
     "many_rows",
+    "node_bytes",
     "orthogonal",
     "padding",
     "peers",
