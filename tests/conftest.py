@@ -39,17 +39,29 @@ def fetched() -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep a CUDA device from all but `pytest -m gpu`: the other tests hold for a CPU, to the bit."""
+    if not _wants_device(config):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what needs vLLM or a device where there is none; torch is asked only if a test wants to know."""
     if find_spec("vllm") is None:
         skip = pytest.mark.skip(reason="no vLLM in this environment; make test-vllm runs it in its own")
         for item in items:
             if item.get_closest_marker("vllm"):
                 item.add_marker(skip)
-    on_device = [item for item in items if item.get_closest_marker("gpu")]
-    if on_device and not _has_cuda():
-        for item in on_device:
-            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+    if _wants_device(config) and _has_cuda():
+        return
+    skip = pytest.mark.skip(reason="pytest -m gpu runs it, where there is a CUDA device")
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(skip)
+
+
+def _wants_device(config: pytest.Config) -> bool:
+    return config.option.markexpr.startswith("gpu")
 
 
 def _has_cuda() -> bool:

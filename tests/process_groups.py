@@ -122,6 +122,8 @@ def group_nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subproce
         **{name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")},
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
+        # A library that looks for CUDA while it is imported must not take it away from those who are born.
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
         "ARMADA_CACHE_DIR": str(tmp_path_factory.mktemp("tokens")),
     }
     command = [sys.executable, "-c", NURSERY]

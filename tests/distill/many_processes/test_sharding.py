@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from schemas.cache import TeacherCache
+from tests.devices import on_each_device
 from tests.process_groups import Start, equal, stop_at
 
 SMALL = ("--batch-size", "5", "--max-length", "32", "--limit-train", "21", "--lr", "1e-3", "--epochs", "1")
@@ -23,6 +24,18 @@ def test_a_sharded_student_learns_as_a_whole_one(
     # The folder is one that plain transformers opens, weights whole.
     again = start_group(tmp_path / "full", cache, calm_student, *options, "--evaluate-only", count=0)
     assert again.statuses == [0], again.lines
+
+
+@on_each_device
+def test_one_process_has_all_the_parts_on_its_device(
+    *, start_group: Start, cache: TeacherCache, calm_student: Path, tmp_path: Path, device: str
+) -> None:
+    options = (*SMALL, "--hidden-dim", "16", "--device", device)
+    alone = start_group(tmp_path / "alone", cache, calm_student, *options, count=0)
+    sharded = start_group(tmp_path / "sharded", cache, calm_student, *options, "--sharding", "full", count=1)
+    assert (alone.statuses, sharded.statuses) == ([0], [0]), [*alone.lines, *sharded.lines]
+    equal(alone, sharded)
+    assert sharded.result()["device"].startswith(f"{device} (")
 
 
 def test_an_adapter_in_a_sharded_student_does(
