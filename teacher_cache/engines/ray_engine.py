@@ -7,7 +7,7 @@ cache has the same rows, and with a deterministic teacher the same bytes, whiche
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
@@ -23,7 +23,7 @@ from teacher_cache.teachers import BACKENDS, Teacher, TeacherSettings
 
 # Of each worker, on average: beyond it something is wrong with every one of them.
 _DEATHS_A_WORKER = 3
-_SECONDS_TO_CONNECT = 10
+_SECONDS_TO_CONNECT, _SECONDS_BETWEEN_LOOKS = 10, 5
 _ADVICE = "run the same command again, it goes on"
 
 
@@ -86,6 +86,8 @@ class RayTeacher:
         except TeacherError:
             await asyncio.to_thread(self._ray.shutdown)
             raise
+        self._lost = asyncio.get_running_loop().create_future()
+        self._watch = asyncio.create_task(self._watch_cluster())
         for _ in range(self._num_workers):
             self._start_worker()
         return self
@@ -98,6 +100,26 @@ class RayTeacher:
                     f"--engine ray: the cluster has {has.get(resource, 0.0):g} {resource}s, a worker needs "
                     f"{wanted:g}; add nodes, or lower --gpus-per-worker"
                 )
+
+    async def _watch_cluster(self) -> None:
+        """Notice that Ray ended on this machine: calls to its workers would be waited for without end."""
+        here = self._ray.get_runtime_context().get_node_id()
+        while not self._lost.done():
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+            nodes = await asyncio.to_thread(self._ray.nodes)
+            if not any(node["NodeID"] == here and node["Alive"] for node in nodes):
+                error = TeacherError(f"--engine ray: Ray's process on this machine died; {_ADVICE}")
+                self._lost.set_result(error)
+                self._free.put_nowait(error)
+
+    async def _unless_lost(self, call: Awaitable[Any]) -> Any:
+        """What a worker gives, or an error where the cluster is lost meanwhile."""
+        task = asyncio.ensure_future(call)
+        await asyncio.wait((task, self._lost), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            raise self._lost.result()
+        return task.result()
 
     def _start_worker(self) -> None:
         task = asyncio.create_task(self._welcome())
@@ -145,10 +167,11 @@ class RayTeacher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End every worker, and the cluster where it was started for this run."""
-        for task in self._starting:
+        tasks = (self._watch, *self._starting)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
-        for worker in self._alive:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for worker in () if self._lost.done() else self._alive:
             # One that died meanwhile has nothing to leave.
             with suppress(self._ray.exceptions.RayError):
                 self._retries += await worker.leave.remote()
@@ -164,7 +187,7 @@ class RayTeacher:
         while True:
             worker = await self._free_worker()
             try:
-                answers = await worker.answer.remote(list(examples))
+                answers = await self._unless_lost(worker.answer.remote(list(examples)))
             except self._ray.exceptions.RayActorError as error:
                 self._retries += 1
                 if worker in self._alive:
@@ -230,7 +253,9 @@ def _connect(address: str | None, num_workers: int) -> Any:
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
         _knock(address)
-    where = {"address": address} if address else {"num_cpus": num_workers, "include_dashboard": False}
+    # "local": else Ray would look for a cluster that somebody else has started on this machine.
+    here = {"address": "local", "num_cpus": num_workers, "include_dashboard": False}
+    where = {"address": address} if address else here
     try:
         ray.init(**where, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -4,12 +4,15 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from schemas.errors import ConfigError, MismatchError, TeacherError
@@ -139,6 +142,37 @@ def test_a_killed_run_goes_on_with_another_engine(
 
     assert 0 < asked < ROWS
     assert shard_bytes(tmp_path / "cut") == shard_bytes(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_ray_that_dies_on_this_machine_ends_the_run(tmp_path: Path, repository: Path) -> None:
+    rows = [{"example_id": f"row-{i}", "split": "train", "fields": {}, "prompt": f"{i}"} for i in range(ROWS)]
+    prompts, out = tmp_path / "prompts.jsonl", tmp_path / "cache"
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code = "from teacher_cache.cli import main; main()"
+    options = ["--model", "openai:parrot", "--prompts", str(prompts), "--out", str(out), "--batch-size", "2"]
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    environment |= {"PYTHONPATH": str(repository), "OPENAI_API_KEY": "sk-none"}
+    with FaultyService(delay=2.0) as service:
+        command = [sys.executable, "-c", code, *options, "--base-url", service.url]
+        process = subprocess.Popen(
+            [*command, "--engine", "ray", "--workers", "2", "--concurrency", "2"],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not service.questions:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        (raylet,) = [
+            one for one in psutil.Process(process.pid).children(recursive=True) if one.name() == "raylet"
+        ]
+        raylet.kill()
+        _, errors = process.communicate(timeout=120)
+
+    assert process.returncode == 1
+    assert "Ray's process on this machine died; run the same command again, it goes on" in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.slow
