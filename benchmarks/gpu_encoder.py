@@ -4,14 +4,17 @@ Random weights, MiniLM's tokenizer (which is BERT's), the movie sentences (26 to
 Ours is what `distill --method undistilled --precision bf16` runs, without and with `--compile`: batches of
 like length, logging and progress included. Its first epoch is not timed, nor the choice of a checkpoint
 after it; the second is, from after its first step. The loop is benchmarks/bare_loop.py in float32, as torch
-multiplies it by default, every row padded to 128 tokens. Its first steps are not timed.
+multiplies it by default, every row padded to 128 tokens. Its first steps are not timed. `with_graphs` asks
+what `--compile` would do with CUDA graphs, which no option gives: a graph for each width of a batch.
 """
 
 import statistics
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import torch
@@ -82,6 +85,26 @@ def claims(device: torch.device, size: Size = Size()) -> list[Claim]:
                 batch,
             )
         ]
+
+
+def with_graphs(device: torch.device, size: Size = Size()) -> list[Claim]:
+    """Measure `--compile` as torch's mode reduce-overhead has it, beside the same loop."""
+    compiler = partial(torch.compile, mode="reduce-overhead")
+    with tempfile.TemporaryDirectory() as name, patch.object(torch, "compile", compiler):
+        student, cache = write_encoder(Path(name) / "student", size), cache_texts(Path(name) / "cache", size)
+        rows = rows_of(cache)
+        claims: list[Claim] = []
+        for batch in size.batches:
+            graphed = ours(student, cache, size, batch, device, compiled=True)
+            loop = padded(student, rows, size, batch, device)
+            claims.append(
+                claim_of(
+                    f"examples a second at batch {batch} in CUDA graphs, by the fp32 loop padded to 128",
+                    [graphed.examples_per_second / loop.examples_per_second],
+                    detail=f"{graphed.examples_per_second:,.0f} and {loop.examples_per_second:,.0f}",
+                )
+            )
+        return claims
 
 
 def _claims(rounds: list[dict[str, Speed]], batch: int) -> list[Claim]:

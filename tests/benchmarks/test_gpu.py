@@ -67,6 +67,21 @@ def test_the_encoder_is_trained_in_each_way(
 
 
 @on_each_device
+def test_the_encoder_is_trained_in_graphs(
+    fetched: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[str] = []
+
+    def keep(module: Any, *, mode: str, **_: Any) -> Any:
+        modes.append(mode)
+        return module
+
+    monkeypatch.setattr(torch, "compile", keep)
+    sound(gpu_encoder.with_graphs(torch.device(device), ENCODER), 1)
+    assert modes == ["reduce-overhead"]
+
+
+@on_each_device
 def test_the_adapter_is_trained_in_each_way(device: str) -> None:
     sound(gpu_adapter.claims(torch.device(device), ADAPTER), 5)
 
