@@ -28,6 +28,8 @@ NAMES = (
     "reading",
     "service",
     "serving",
+    "startup",
+    "suite",
     "token_loss",
     "training",
     "whole_runs",
