@@ -48,11 +48,16 @@ def _spearman(labels: Array, predicted: Array) -> float:
     return _correlation("spearmanr", labels, predicted)
 
 
+# Of float32, in which students answer, with a few steps of it to spare.
+_ROUNDING = 1e-5
+
+
 def _correlation(name: str, labels: Array, predicted: Array) -> float:
     from scipy import stats
 
-    # A constant has no correlation; 0 says that it tells nothing, where scipy would warn and give nan.
-    if len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predicted) == 0:
+    # A constant has no correlation; 0 says that it tells nothing, where scipy would warn and give nan, or, of
+    # one that differs by rounding alone, a number without meaning.
+    if len(labels) < 2 or any(np.ptp(one) <= _ROUNDING * np.abs(one).max() for one in (labels, predicted)):
         return 0.0
     return getattr(stats, name)(labels, predicted).statistic
 

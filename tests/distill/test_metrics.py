@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from distill.metrics import majority_outputs, measure, predictions, probabilities
+from distill.metrics import METRICS, majority_outputs, measure, predictions, probabilities
 from schemas.tasks import LabelKind, TaskSpec
 
 LABELS = np.array([0, 0, 0, 1])
@@ -96,3 +96,11 @@ def test_what_scikit_learn_and_scipy_say_themselves() -> None:
     assert measure(task(LabelKind.REGRESSION, (0.0, 5.0)), scores, numbers) == pytest.approx(
         {"pearson": stats.pearsonr(scores, clipped)[0], "spearman": stats.spearmanr(scores, clipped)[0]}
     )
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+def test_a_constant_but_for_rounding_has_no_correlation(name: str) -> None:
+    labels = np.array([0.0, 1.0, 2.0, 3.0])
+    predicted = np.float32(0.7) + np.array([0, 6e-8, -6e-8, 1.2e-7], np.float32)
+    assert METRICS[name](labels, predicted) == 0
+    assert METRICS[name](labels, predicted + np.array([0, 1e-3, 2e-3, 3e-3])) > 0.9
