@@ -24,6 +24,7 @@ NAMES = (
     "orthogonal",
     "padding",
     "peers",
+    "ray_workers",
     "readers",
     "reading",
     "service",
