@@ -40,7 +40,7 @@ def fetched() -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep a CUDA device from all but `pytest -m gpu`, and vLLM: the other tests hold for a CPU, to the bit."""
+    """Keep a CUDA device from all but `pytest -m gpu`, and vLLM: other tests hold for a CPU, to the bit."""
     if not _wants_device(config):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
