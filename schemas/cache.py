@@ -65,6 +65,15 @@ def open_cache(folder: Path, *, verify: bool = True) -> TeacherCache:
 
 def _other_sizes(folder: Path, manifest: CacheManifest) -> Iterator[ShardFile]:
     """Files that are not there in the size that the manifest says; opening one tells what is wrong."""
-    with os.scandir(folder) as entries:
-        found = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
-    return (file for file in manifest.files if found.get(file.name) != file.bytes)
+    # Names in an open folder: of 100,000 files each microsecond counts.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        for file in manifest.files:
+            try:
+                size = os.stat(file.name, dir_fd=descriptor).st_size
+            except OSError:
+                size = -1
+            if size != file.bytes:
+                yield file
+    finally:
+        os.close(descriptor)
