@@ -15,6 +15,7 @@ _HEAD = """# Benchmarks
 
 Each figure is a ratio between two ways of doing the same work, in one run; absolute figures hold for the
 machine named beside them. `make bench` measures all and writes this page, `make bench ONLY=NAME` one of them.
+Where the time of both stages goes: [performance.md](performance.md).
 
 {summary}
 

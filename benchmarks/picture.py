@@ -36,6 +36,16 @@ ROWS = (
     Row("reading", "rows a second of reading ids", "reading: rows/s beside a bare scan in order"),
     Row("reading", "rows a second of that reading", "reading: rows/s beside datasets, shuffled"),
     Row(
+        "readers",
+        "rows a second of reading ids, labels, texts and teacher arrays, by those of mosaicml-streaming, one",
+        "reading: rows/s beside mosaicml-streaming, shuffled",
+    ),
+    Row(
+        "readers",
+        "rows a second of reading ids, labels, texts and teacher arrays, by those of litdata, one",
+        "reading: rows/s beside litdata, shuffled",
+    ),
+    Row(
         "training", "fp32: examples a second, ours", "encoder fp32: examples/s beside a bare loop in buckets"
     ),
     Row(
