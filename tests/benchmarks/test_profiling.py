@@ -1,5 +1,6 @@
 """Profiles: stacks are counted towards the right part, and a student's steps are seen whole."""
 
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -72,7 +73,13 @@ def test_py_spy_sees_what_a_command_does(tmp_path: Path) -> None:
         pytest.skip("py-spy wants root here")
     script = tmp_path / "script.py"
     script.write_text("def spin():\n    sum(range(30_000_000))\nspin()\n")
-    assert of(main_threads(sampled([sys.executable, script])), "spin (", "script.py:2").total() > 0
+    try:
+        counts = sampled([sys.executable, script])
+    except subprocess.CalledProcessError as error:
+        if b"ermission denied" in error.stderr or b"not permitted" in error.stderr:
+            pytest.skip("this machine lets no process read another's memory, which py-spy does")
+        raise
+    assert of(main_threads(counts), "spin (", "script.py:2").total() > 0
 
 
 def test_the_steps_of_a_student_are_seen_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
