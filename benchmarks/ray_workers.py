@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.caching import SPEECH
 from benchmarks.measure import ROOT, Claim, claim_of
 
-_ROWS, _ROUNDS = 320, 3
+_ROWS, _ROUNDS = 192, 3
 _WAYS = {"local": ("local", 1), "one": ("ray", 1), "two": ("ray", 2)}
 
 
