@@ -2,9 +2,9 @@
 
 A cache of 24,000 rows of 4 KB each, whose files were dropped from the page cache before every run: what a
 process then reads from the disk is told by Linux (`read_bytes` of /proc/self/io), less what the same run
-reads where the files are in memory. Decoded is what goes through the Parquet reader: the compressed bytes of
-every column chunk that a process asked for. The training reads the cache as all do: its digests first, then
-texts and labels, then the representations, once for the aligner and once for the student, which is tiny.
+reads where the files are in memory. Decoded is what is taken out of Parquet: the bytes on disk of every
+column chunk that a process asked for. The training reads the cache as all do: its digests first, then texts
+and labels, then the representations, once for the aligner and once for the student, which is tiny.
 """
 
 import json
@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -113,19 +114,27 @@ def _train_and_tell() -> None:
     """One process of a training: the command, its reading counted."""
     import pyarrow.parquet as pq
 
+    from distill import split
     from distill.cli import main
 
-    read, decoded = pq.ParquetFile.read_row_group, 0
+    read, fill, decoded = pq.ParquetFile.read_row_group, split.fill, 0
 
-    def counted(shard: Any, number: int, columns: list[str]) -> Any:
+    def count(group: Any, columns: Collection[str]) -> None:
         nonlocal decoded
-        group = shard.metadata.row_group(number)
         chunks = [group.column(index) for index in range(group.num_columns)]
         asked = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in columns]
         decoded += sum(chunk.total_compressed_size for chunk in asked)
+
+    def counted(shard: Any, number: int, columns: list[str]) -> Any:
+        count(shard.metadata.row_group(number), columns)
         return read(shard, number, columns=columns)
 
+    def filled(values: Any, path: Path, rows: Any, name: str, **options: bool) -> bool:
+        count(rows, {name})
+        return fill(values, path, rows, name, **options)
+
     setattr(pq.ParquetFile, "read_row_group", counted)  # noqa: B010 - its stub forbids it otherwise
+    split.fill = filled
     try:
         main()
     finally:

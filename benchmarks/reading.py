@@ -28,14 +28,13 @@ from distill.material import Material, gather
 from distill.order import Order
 from distill.pretrained import load_tokenizer
 from distill.processes import ALONE, Processes
-from distill.representations import Pick, Representations, pick_from
+from distill.representations import Pick, Representations
 from distill.session import Every, Session
 from distill.shards import Stream
 from distill.split import Split
 from distill.trainer import fit
 from schemas.cache import TeacherCache, open_cache
 from schemas.manifest import CacheManifest, Request, ShardFile, TeacherIdentity, write_manifest
-from schemas.rows import representations
 from schemas.shard import arrow_schema, seal, shard_name
 from schemas.tasks import find_task
 
@@ -128,17 +127,15 @@ def windows(
         material: whose training rows are read.
         sharers: processes of which each has its slice of every batch.
     """
-    split, order, _ = parts(material)
+    split, order, kept = parts(material)
     for window, whole in order.batches(0, 0):
         batches = [rows_B[sharers.slice_of(len(rows_B))] for rows_B in whole]
         groups = sorted(window.groups)
-        tables = [split.read(group, COLUMNS) for group in groups]
-        values = {g: representations(t["teacher_repr"])[0] for g, t in zip(groups, tables, strict=True)}
-        pick, others = pick_from(split, values), pa.concat_tables(table.select(OTHERS) for table in tables)
+        pick, others = kept.window(groups), pa.concat_tables(split.read(group, OTHERS) for group in groups)
         shuffled = others.take(_places(split, groups, np.concatenate(batches)))
         yield batches, pick, shuffled
         # The next window is read into the memory of this one.
-        del tables, values, pick, others, shuffled
+        del pick, others, shuffled
 
 
 def _places(split: Split, groups: list[int], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,9 +1,9 @@
 """The teacher's representations on their way to the aligner: read by window, standardised, controlled.
 
-Letters: R rows of the split, B batch, D width of the representation.
+Letters: R rows of the split, W row groups of a window, B batch, D width of the representation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -79,11 +79,15 @@ class Representations:
     donor_R: NDArray[np.int64] | None = None
 
     def window(self, groups: Sequence[int]) -> Pick:
-        """Read some row groups; what comes back picks rows of them, (B,) to (B, D), as stored."""
+        """Read some row groups, in ascending order; what comes back picks rows, (B,) to (B, D), as stored."""
         if self.donor_R is not None:
             matrix_RD, donor_R = _matrix(self.split), self.donor_R
             return lambda rows_B: matrix_RD[donor_R[rows_B]]
-        return pick_from(self.split, {group: self.split.representations(group)[0] for group in groups})
+        values, starts = self.split.representations(groups), self.split.group_starts
+        first_W = starts[groups]
+        size_W = starts[np.add(groups, 1)] - first_W
+        moved_W = np.cumsum(size_W) - size_W - first_W
+        return lambda rows_B: values.take(rows_B + moved_W[first_W.searchsorted(rows_B, "right") - 1], axis=0)
 
     def ready(
         self,
@@ -126,26 +130,6 @@ def representations_of(
     )
 
 
-def pick_from(split: Split, parts: Mapping[int, Values]) -> Pick:
-    """Pick rows, (B,) to (B, D), from the arrays of some row groups by number."""
-    if len(parts) > 1:
-        return partial(_picked, split, parts)
-    ((group, values),) = parts.items()
-    start = int(split.group_starts[group])
-    return lambda rows_B: values.take(rows_B - start, axis=0)
-
-
-def _picked(split: Split, parts: Mapping[int, Values], rows_B: NDArray[np.int64]) -> Values:
-    """Rows out of the arrays of several row groups: joined, they would stand in memory twice."""
-    groups_B, inside_B = split.places(rows_B)
-    first = next(iter(parts.values()))
-    values_BD = np.empty((len(rows_B), first.shape[1]), first.dtype)
-    for group, values in parts.items():
-        own_B = groups_B == group
-        values_BD[own_B] = values.take(inside_B[own_B], axis=0)
-    return values_BD
-
-
 def _matrix(split: Split) -> Values:
     """All representations of a split, memory-mapped: a shuffle asks for rows from anywhere."""
     path = (
@@ -162,9 +146,9 @@ def _matrix(split: Split) -> Values:
 
 
 def _write_matrix(split: Split, path: str) -> None:
-    first, _ = split.representations(0)
-    shape = (split.num_rows, first.shape[1])
-    matrix = np.lib.format.open_memmap(path, mode="w+", dtype=first.dtype, shape=shape)
+    teacher = split.cache.manifest.teacher
+    shape = (split.num_rows, teacher.repr_dim or 0)
+    matrix = np.lib.format.open_memmap(path, mode="w+", dtype=teacher.repr_dtype, shape=shape)
     for group, (start, end) in enumerate(pairwise(split.group_starts.tolist())):
-        matrix[start:end] = split.representations(group)[0]
+        matrix[start:end] = split.representations([group])
     matrix.flush()

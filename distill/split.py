@@ -5,6 +5,7 @@ Letters: R rows of the split, G row groups, C classes, D width of the representa
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError
+from schemas.pages import fill
 from schemas.rows import representations
 from schemas.shard import reader_of
 from schemas.tasks import LabelKind, TaskSpec
@@ -41,6 +43,8 @@ class Split:
         # One file's reader does not bear two threads.
         self._reading = Lock()
         self._open: dict[int, pq.ParquetFile] = {}
+        # Row groups whose representations were compared with their checksums: once, not in every epoch.
+        self._compared = set[int]()
         sizes, counts = list[int](), list[int]()
         for _, shard in cache.shards(name):
             with shard:
@@ -97,26 +101,44 @@ class Split:
             return np.zeros(self.num_rows, bool)
         if all(file.taught == file.rows for file in manifest.files_of(self.name)):
             return np.ones(self.num_rows, bool)
-        return np.concatenate([self.representations(group)[1] for group in range(self.num_groups)])
+        return self.present("teacher_repr")
 
-    def representations(self, group: int) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-        """As stored, (rows, D), of a row group, and which of its rows have one."""
-        return representations(self.read(group, ["teacher_repr"]).column(0))
+    def representations(self, groups: Sequence[int]) -> NDArray[np.floating]:
+        """As stored, (rows, D), of some row groups one after the other; meaningless where a row has none."""
+        teacher, starts = self.cache.manifest.teacher, self.group_starts
+        sizes = [int(starts[group + 1] - starts[group]) for group in groups]
+        values = np.empty((sum(sizes), teacher.repr_dim or 0), teacher.repr_dtype)
+        ends = accumulate(sizes)
+        for group, size, end in zip(groups, sizes, ends, strict=True):
+            own, (index, inside) = values[end - size : end], self._place(group)
+            with self._reading:
+                rows = self._shard(index).metadata.row_group(inside)
+            check = group not in self._compared
+            if not fill(own, self._path(index), rows, "teacher_repr", check=check):
+                own[:] = representations(self.read(group, ["teacher_repr"]).column(0))[0]
+            self._compared.add(group)
+        return values
 
     def read(self, group: int, columns: Sequence[str]) -> pa.Table:
         """Some columns of a row group."""
-        index = int(self._first_groups.searchsorted(group, side="right")) - 1
+        index, inside = self._place(group)
         with self._reading:
-            return self._shard(index).read_row_group(
-                group - int(self._first_groups[index]), columns=list(columns)
-            )
+            return self._shard(index).read_row_group(inside, columns=list(columns))
+
+    def _place(self, group: int) -> tuple[int, int]:
+        """The shard that has a row group, and its number in it."""
+        index = int(self._first_groups.searchsorted(group, side="right")) - 1
+        return index, group - int(self._first_groups[index])
+
+    def _path(self, index: int) -> Path:
+        return self.cache.folder / self._files[index].name
 
     def _shard(self, index: int) -> pq.ParquetFile:
         shard = self._open.pop(index, None)
         if shard is None:
             if len(self._open) == _MOST_OPEN:
                 self._open.pop(next(iter(self._open))).close()
-            shard = reader_of(self.cache.folder / self._files[index].name)
+            shard = reader_of(self._path(index))
         self._open[index] = shard
         return shard
 

@@ -4,11 +4,13 @@ What a shard holds depends on its rows alone: no clock, no scheduler, no order o
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.errors import ShardError
@@ -24,6 +26,8 @@ MEDIA = pa.list_(pa.struct([("path", pa.string()), ("sha256", pa.string())]))
 USAGE = pa.struct([("prompt_tokens", pa.int32()), ("completion_tokens", pa.int32())])
 # Strings that repeat from row to row; a dictionary over the others would be built and thrown away.
 _DICTIONARY_COLUMNS = ["task", "split", "finish_reason", "fields.list.element.name"]
+# A representation is compressed where this many of its values become smaller than this share of their bytes.
+_SAMPLE, _LEAST_GAIN = 1 << 19, 0.875
 _AGAIN = "restore it from a copy, or run the cache-teacher command again into a new folder"
 
 
@@ -72,20 +76,39 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 def write_shard(path: Path, groups: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write a shard whole or not at all: a temporary name, fsync, rename."""
+    coming = iter(groups)
+    first = list(islice(coming, 1))
     with (
         whole_file(path) as temporary,
         pq.ParquetWriter(
             temporary,
             schema,
-            compression="zstd",
-            # pyarrow takes a list of columns; its stub says bool.
+            # pyarrow takes more than its stub says: here a codec a column, and a list of columns.
+            compression=_compression(schema, first),  # pyright: ignore[reportArgumentType]
             use_dictionary=_DICTIONARY_COLUMNS,  # pyright: ignore[reportArgumentType]
             write_page_checksum=True,
         ) as writer,
     ):
-        for group in groups:
+        for group in chain(first, coming):
             # One chunk a column: page boundaries would otherwise follow the order in which answers came in.
             writer.write_table(group.combine_chunks(), row_group_size=max(1, group.num_rows))
+
+
+def _compression(schema: pa.Schema, first: Sequence[pa.Table]) -> dict[str, str]:
+    """The codec of every leaf column: none for a representation that zstd makes little smaller.
+
+    Most are noise but for their exponents, and unpacking them is most of what reading them takes.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    leaves = [column.path for column in pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema]
+    codecs = dict.fromkeys(leaves, "zstd")
+    if first and not pa.types.is_null(schema.field("teacher_repr").type):
+        values = pc.call_function("list_flatten", [first[0].column("teacher_repr")]).combine_chunks()
+        sample = values.to_numpy(zero_copy_only=False)[:_SAMPLE].tobytes()
+        if sample and pa.compress(sample, "zstd").size > _LEAST_GAIN * len(sample):
+            codecs |= {leaf: "none" for leaf in leaves if leaf.startswith("teacher_repr.")}
+    return codecs
 
 
 def seal(folder: Path, name: str, split: str, table: pa.Table) -> ShardFile:

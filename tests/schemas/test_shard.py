@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -54,6 +55,23 @@ def test_bytes_do_not_depend_on_how_the_rows_came(cache: Cache, tmp_path: Path) 
     other = seal(tmp_path, "train-00001-of-00002.parquet", "train", chunked)
 
     assert one.sha256 == other.sha256 == manifest.files[0].sha256
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_representation_is_compressed_where_that_gains(tmp_path: Path, cache: Cache, dtype: str) -> None:
+    table = pq.read_table(cache[0] / NAME)
+    for name, step, codec in (("noise", 0.0, "UNCOMPRESSED"), ("rounded", 0.25, "ZSTD")):
+        values = np.random.default_rng(0).standard_normal((40, 384))
+        values = (np.round(values / step) * step if step else values).astype(dtype)
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 384)
+        rows = table.take([0] * 40).set_column(table.schema.get_field_index("teacher_repr"), name, lists)
+        rows = rows.rename_columns(table.column_names)
+        write_shard(tmp_path / name, [rows], rows.schema)
+        group = pq.read_metadata(tmp_path / name).row_group(0)
+        columns = [group.column(index) for index in range(group.num_columns)]
+        codecs = {one.path_in_schema.partition(".")[0]: one.compression for one in columns}
+        assert (codecs["teacher_repr"], codecs["prompt"]) == (codec, "ZSTD")
+        assert pq.read_table(tmp_path / name).equals(rows)
 
 
 @pytest.mark.parametrize(
