@@ -12,7 +12,8 @@ from distill.studies.collecting import collect
 from distill.studies.comparison import sheet_of
 from distill.studies.estimating import estimate
 from distill.studies.planning import LEFT_OUT, Plan, Planner, Run, open_caches, with_students
-from distill.studies.profiles import PROFILES, Profile
+from distill.studies.profile import Profile
+from distill.studies.profiles import PROFILES
 from distill.studies.running import Outcome, look, make
 from distill.studies.sheet import Sheet
 from distill.studies.study import Study

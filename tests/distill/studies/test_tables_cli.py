@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from distill.studies import STUDIES, find_study, session
-from distill.studies.profiles import PROFILES, Profile
+from distill.studies.profile import Profile
+from distill.studies.profiles import PROFILES
 from distill.studies.running import make
 from distill.tables_cli import paper_tables
 from schemas.cache import TeacherCache
