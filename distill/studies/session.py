@@ -68,6 +68,8 @@ class Session:
         for line in self.advice:
             say(f"to run more: {line}", quiet=quiet)
         outcome = look(self.runs) if self.runs_nothing else make(self.runs, quiet=quiet)
+        if missing := len(self.runs) - len(outcome.results) - len(outcome.failed):
+            say(f"{self.store}: {missing} of {len(self.runs)} runs are not finished", quiet=quiet)
         sheets = self.report(outcome, quiet=quiet)
         for folder, reason in outcome.failed.items():
             say(f"{folder}: {reason}", quiet=quiet)
