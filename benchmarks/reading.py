@@ -34,7 +34,8 @@ from distill.shards import Stream
 from distill.split import Split
 from distill.trainer import fit
 from schemas.cache import TeacherCache, open_cache
-from schemas.manifest import CacheManifest, Request, ShardFile, TeacherIdentity, write_manifest
+from schemas.manifest import CacheManifest, Request, ShardFile, TeacherIdentity
+from schemas.manifest_file import write_manifest
 from schemas.shard import arrow_schema, seal, shard_name
 from schemas.tasks import find_task
 
