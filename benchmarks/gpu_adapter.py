@@ -27,7 +27,8 @@ from schemas.answer import Answer
 from schemas.cache import TeacherCache, open_cache
 from schemas.codec import CODECS
 from schemas.example import Example, Label
-from schemas.manifest import CacheManifest, Request, ShardFile, TeacherIdentity, write_manifest
+from schemas.manifest import CacheManifest, Request, ShardFile, TeacherIdentity
+from schemas.manifest_file import write_manifest
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema, seal, shard_name
 from schemas.tokenizer import tokenizer_digest

@@ -29,7 +29,8 @@ import numpy as np
 from benchmarks.measure import ROOT, Claim, claim_of, seconds_of
 from benchmarks.reading import STUDENT, write_cache
 from schemas.cache import open_cache
-from schemas.manifest import MANIFEST_NAME, CacheManifest, write_manifest
+from schemas.manifest import MANIFEST_NAME, CacheManifest
+from schemas.manifest_file import write_manifest
 from schemas.shard import shard_name
 
 Made = TypeVar("Made")

@@ -124,8 +124,9 @@ class Ours:
     def _with_texts(self) -> Iterator[Batch]:
         from benchmarks.reading import windows
 
+        # Labels are in memory, as they are for training.
         stream: Any = self._material.train
-        for batches, pick, table in windows(self._material, self._sharers):
+        for batches, pick, table in windows(self._material, self._sharers, ["example_id", "fields"]):
             fields = table["fields"].combine_chunks()
             ids, texts, start = table["example_id"].to_pylist(), fields.flatten().field("text").to_pylist(), 0
             for rows_B in batches:

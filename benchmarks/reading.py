@@ -13,7 +13,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,8 @@ from distill.shards import Stream
 from distill.split import Split
 from distill.trainer import fit
 from schemas.cache import TeacherCache, open_cache
-from schemas.manifest import CacheManifest, Request, ShardFile, TeacherIdentity, write_manifest
+from schemas.manifest import CacheManifest, Request, ShardFile, TeacherIdentity
+from schemas.manifest_file import write_manifest
 from schemas.shard import arrow_schema, seal, shard_name
 from schemas.tasks import find_task
 
@@ -119,19 +120,20 @@ def _read(material: Material) -> None:
 
 
 def windows(
-    material: Material, sharers: Processes = ALONE
+    material: Material, sharers: Processes = ALONE, columns: Sequence[str] = OTHERS
 ) -> Iterator[tuple[list[NDArray[np.int64]], Pick, pa.Table]]:
     """The windows of the first epoch: batches, what picks rows of the teacher array, and the other columns.
 
     Args:
         material: whose training rows are read.
         sharers: processes of which each has its slice of every batch.
+        columns: those others.
     """
     split, order, kept = parts(material)
     for window, whole in order.batches(0, 0):
         batches = [rows_B[sharers.slice_of(len(rows_B))] for rows_B in whole]
         groups = sorted(window.groups)
-        pick, others = kept.window(groups), pa.concat_tables(split.read(group, OTHERS) for group in groups)
+        pick, others = kept.window(groups), pa.concat_tables(split.read(group, columns) for group in groups)
         shuffled = others.take(_places(split, groups, np.concatenate(batches)))
         yield batches, pick, shuffled
         # The next window is read into the memory of this one.

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from schemas.errors import CacheError
 from schemas.files import sha256_of
-from schemas.manifest import STATS_NAME, CacheManifest, ShardFile, read_manifest
+from schemas.manifest import STATS_NAME, CacheManifest, ShardFile
+from schemas.manifest_file import read_manifest
 from schemas.shard import open_shard
 
 

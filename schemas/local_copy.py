@@ -9,14 +9,8 @@ from pathlib import Path
 from schemas.console import progress
 from schemas.errors import ManifestError, ShardError
 from schemas.files import cache_folder, sha256_of, write_bytes
-from schemas.manifest import (
-    MANIFEST_NAME,
-    STATS_NAME,
-    CacheManifest,
-    digest_of,
-    parse_manifest,
-    read_manifest,
-)
+from schemas.manifest import MANIFEST_NAME, STATS_NAME, CacheManifest, digest_of
+from schemas.manifest_file import parse_manifest, read_manifest
 from schemas.object_store import ObjectStore, is_url
 
 _THREADS = 8

@@ -1,20 +1,12 @@
 """The manifest: what proves that a cache is whole, and that it is the one a run wants."""
 
-import gc
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic_core import from_json
-
-from schemas.errors import ManifestError
-from schemas.files import write_text
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -225,90 +217,3 @@ class CacheManifest(Record):
     def files_of(self, split: str) -> tuple[ShardFile, ...]:
         """The sealed shards of a split, in order."""
         return tuple(file for file in self.files if file.split == split)
-
-
-def write_manifest(folder: Path, manifest: CacheManifest) -> None:
-    """Replace the manifest in one step."""
-    write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
-
-
-def read_manifest(folder: Path) -> CacheManifest:
-    """Read and check the manifest of a cache.
-
-    Raises:
-        ManifestError: there is none, it is damaged, or it is of another version.
-    """
-    path = folder / MANIFEST_NAME
-    try:
-        found = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise ManifestError(
-            f"{folder}: no {MANIFEST_NAME}, so no teacher cache; make one with cache-teacher --out {folder}"
-        ) from None
-    except OSError as error:
-        raise ManifestError(
-            f"{path} cannot be read ({error}); restore it from a copy, or run cache-teacher into a new folder"
-        ) from None
-    return parse_manifest(found, str(path))
-
-
-def parse_manifest(found: bytes, path: str) -> CacheManifest:
-    """Check the bytes of a manifest.
-
-    Args:
-        found: as they were read.
-        path: where they stand, for messages.
-
-    Raises:
-        ManifestError: they are damaged, or of another version.
-    """
-    try:
-        raw: Any = from_json(found, cache_strings="keys")
-    except ValueError as error:
-        raise ManifestError(
-            f"{path} cannot be read ({error}); restore it from a copy, or run cache-teacher into a new folder"
-        ) from None
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if type(version) is not int or version != SCHEMA_VERSION:
-        raise ManifestError(
-            f"{path} has schema version {version!r}, this reader needs {SCHEMA_VERSION}; "
-            "run cache-teacher again with this version"
-        )
-    try:
-        with _all_is_kept():
-            return CacheManifest.model_validate(raw)
-    except ValidationError as error:
-        raise ManifestError(
-            f"{path} is damaged: {first_fault(error)}; "
-            "restore it from a copy, or run cache-teacher into a new folder"
-        ) from None
-
-
-@contextmanager
-def _all_is_kept() -> Generator[None]:
-    """Collect no garbage meanwhile: looking for it among 100,000 new files doubles the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def first_fault(error: ValidationError) -> str:
-    """What pydantic found first, as `key: reason`."""
-    fault = error.errors()[0]
-    return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
-
-
-def differences(
-    wanted: dict[str, Any], found: dict[str, Any], prefix: str = ""
-) -> Iterable[tuple[str, Any, Any]]:
-    """Where two nested settings differ, as (dotted name, wanted, found), for a refusal that shows both."""
-    for key in dict.fromkeys([*wanted, *found]):
-        left, right = wanted.get(key), found.get(key)
-        if isinstance(left, dict) and isinstance(right, dict):
-            yield from differences(left, right, f"{prefix}{key}.")
-        elif left != right:
-            yield f"{prefix}{key}", left, right

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from schemas.errors import ResultError
 from schemas.files import write_text
-from schemas.manifest import Record, TeacherIdentity, first_fault
+from schemas.manifest import Record, TeacherIdentity
+from schemas.manifest_file import first_fault
 
 RESULT_VERSION = 1
 RESULT_NAME = "run.json"

@@ -76,19 +76,22 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 def write_shard(path: Path, groups: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write a shard whole or not at all: a temporary name, fsync, rename."""
+    with whole_file(path) as temporary:
+        write_groups(temporary, groups, schema)
+
+
+def write_groups(where: Path | pa.NativeFile, groups: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write the row groups of a shard one after the other."""
     coming = iter(groups)
     first = list(islice(coming, 1))
-    with (
-        whole_file(path) as temporary,
-        pq.ParquetWriter(
-            temporary,
-            schema,
-            # pyarrow takes more than its stub says: here a codec a column, and a list of columns.
-            compression=_compression(schema, first),  # pyright: ignore[reportArgumentType]
-            use_dictionary=_DICTIONARY_COLUMNS,  # pyright: ignore[reportArgumentType]
-            write_page_checksum=True,
-        ) as writer,
-    ):
+    with pq.ParquetWriter(
+        where,
+        schema,
+        # pyarrow takes more than its stub says: here a codec a column, and a list of columns.
+        compression=_compression(schema, first),  # pyright: ignore[reportArgumentType]
+        use_dictionary=_DICTIONARY_COLUMNS,  # pyright: ignore[reportArgumentType]
+        write_page_checksum=True,
+    ) as writer:
         for group in chain(first, coming):
             # One chunk a column: page boundaries would otherwise follow the order in which answers came in.
             writer.write_table(group.combine_chunks(), row_group_size=max(1, group.num_rows))
@@ -104,8 +107,8 @@ def _compression(schema: pa.Schema, first: Sequence[pa.Table]) -> dict[str, str]
     leaves = [column.path for column in pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema]
     codecs = dict.fromkeys(leaves, "zstd")
     if first and not pa.types.is_null(schema.field("teacher_repr").type):
-        values = pc.call_function("list_flatten", [first[0].column("teacher_repr")]).combine_chunks()
-        sample = values.to_numpy(zero_copy_only=False)[:_SAMPLE].tobytes()
+        values = pc.call_function("list_flatten", [first[0].column("teacher_repr")])
+        sample = values.slice(0, _SAMPLE).to_numpy().tobytes()
         if sample and pa.compress(sample, "zstd").size > _LEAST_GAIN * len(sample):
             codecs |= {leaf: "none" for leaf in leaves if leaf.startswith("teacher_repr.")}
     return codecs

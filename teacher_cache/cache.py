@@ -10,7 +10,8 @@ from typing import Any
 from schemas.console import progress, say
 from schemas.errors import CacheError, ManifestError
 from schemas.files import write_text
-from schemas.manifest import MANIFEST_NAME, CacheManifest, write_manifest
+from schemas.manifest import MANIFEST_NAME, CacheManifest
+from schemas.manifest_file import write_manifest
 from schemas.shard import open_shard
 from teacher_cache.clock import Clock
 from teacher_cache.config import CacheConfig

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from schemas.errors import CacheError, ManifestError, MismatchError
-from schemas.manifest import MANIFEST_NAME, CacheManifest, differences, read_manifest
+from schemas.manifest import MANIFEST_NAME, CacheManifest
+from schemas.manifest_file import differences, read_manifest
 from schemas.shard import open_shard
 from teacher_cache.lock import LOCK_NAME
 from teacher_cache.plan import ShardPlan

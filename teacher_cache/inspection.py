@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import CacheError
-from schemas.manifest import STATS_NAME, CacheManifest, read_manifest
+from schemas.manifest import STATS_NAME, CacheManifest
+from schemas.manifest_file import read_manifest
 from schemas.rows import Row, decode
 from schemas.shard import arrow_schema, open_shard
 from teacher_cache.folder import JOURNAL_NAME

@@ -10,7 +10,8 @@ from typing import Any
 
 from schemas.errors import CacheError, MismatchError
 from schemas.files import sha256_of, sync_folder, whole_file, write_text
-from schemas.manifest import CacheManifest, Part, ShardFile, Spent, differences, read_manifest, write_manifest
+from schemas.manifest import CacheManifest, Part, ShardFile, Spent
+from schemas.manifest_file import differences, read_manifest, write_manifest
 from schemas.shard import open_shard
 from teacher_cache.folder import CONFIG_NAME, JOURNAL_NAME, check_same, started_cache
 from teacher_cache.kept_pictures import MEDIA_NAME

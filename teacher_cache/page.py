@@ -11,7 +11,8 @@ from pathlib import Path
 
 from schemas.errors import ConfigError
 from schemas.files import write_text
-from schemas.manifest import CacheManifest, read_manifest
+from schemas.manifest import CacheManifest
+from schemas.manifest_file import read_manifest
 from schemas.rows import Row
 from schemas.tasks import find_task
 from teacher_cache.inspection import first_rows

@@ -13,7 +13,7 @@ from schemas.answer import Answer
 from schemas.example import Example
 from schemas.manifest import CacheManifest
 from schemas.rows import Row, encode
-from schemas.shard import arrow_schema
+from schemas.shard import arrow_schema, write_groups
 from teacher_cache.config import CacheConfig
 from teacher_cache.plan import Plan
 from teacher_cache.settings import concurrency_of
@@ -131,6 +131,6 @@ def _stored_bytes(sample: _Sample, manifest: CacheManifest) -> int:
     rows = [Row(e, e.prompt or "", answer) for e, answer in zip(sample.examples, sample.answers, strict=True)]
     sink = pa.BufferOutputStream()
     table = pa.Table.from_batches([encode(rows, arrow_schema(manifest))])
-    pq.write_table(table, sink, compression="zstd")
+    write_groups(sink, [table], table.schema)
     group = pq.read_metadata(pa.BufferReader(sink.getvalue())).row_group(0)
     return sum(group.column(index).total_compressed_size for index in range(group.num_columns))

@@ -10,7 +10,8 @@ import pyarrow as pa
 from schemas.answer import Answer
 from schemas.errors import MismatchError
 from schemas.example import Example
-from schemas.manifest import CacheManifest, differences, digest_of, read_manifest
+from schemas.manifest import CacheManifest, digest_of
+from schemas.manifest_file import differences, read_manifest
 from schemas.rows import decode
 from schemas.shard import arrow_schema, open_shard
 from teacher_cache.folder import JOURNAL_NAME

@@ -8,7 +8,7 @@ from schemas.answer import Answer, reasons_of
 from schemas.cache import open_cache
 from schemas.errors import ConfigError, SourceError
 from schemas.example import Example
-from schemas.manifest import read_manifest
+from schemas.manifest_file import read_manifest
 from schemas.tasks import TaskSpec
 
 REFERENCE = "reference"

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from schemas.answer import Answer, Usage
 from schemas.errors import ConfigError, TeacherError
 from schemas.example import Example
-from schemas.manifest import Spent, TeacherIdentity, first_fault
+from schemas.manifest import Spent, TeacherIdentity
+from schemas.manifest_file import first_fault
 from teacher_cache.config import CacheConfig
 from teacher_cache.teachers import TeacherSettings
 

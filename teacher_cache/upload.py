@@ -11,7 +11,8 @@ from pathlib import Path
 from schemas.errors import LockedError, MismatchError
 from schemas.files import cache_folder
 from schemas.local_copy import digests_of, local_copy
-from schemas.manifest import MANIFEST_NAME, CacheManifest, digest_of, parse_manifest, read_manifest
+from schemas.manifest import MANIFEST_NAME, CacheManifest, digest_of
+from schemas.manifest_file import parse_manifest, read_manifest
 from schemas.object_store import ObjectStore
 from teacher_cache.folder import CONFIG_NAME
 from teacher_cache.kept_pictures import MEDIA_NAME

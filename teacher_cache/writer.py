@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from schemas.answer import Answer, Usage
 from schemas.example import Example
-from schemas.manifest import CacheManifest, ShardFile, write_manifest
+from schemas.manifest import CacheManifest, ShardFile
+from schemas.manifest_file import write_manifest
 from schemas.row_groups import group_bounds, row_bytes
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema, open_shard, seal, seal_groups

@@ -8,7 +8,7 @@ from typing import Any
 from distill.studies.collecting import Collected
 from distill.studies.derived import baseline_of, complete, mean_gain
 from distill.studies.printed import as_values, printed_of
-from distill.studies.profiles import Profile
+from distill.studies.profile import Profile
 from distill.studies.sheet import Gain, Line, Sheet, Summary
 from distill.studies.study import ALIGNER_ROW, AVERAGE, BEST, LOSSES, Finding, Key, Printed, Study, Values
 

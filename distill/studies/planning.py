@@ -9,7 +9,7 @@ from typing import Any
 from distill.config import RunConfig, digest_of_run, resolve
 from distill.signals import check_signals
 from distill.store import folder_in
-from distill.studies.profiles import Profile, Student, Task
+from distill.studies.profile import Profile, Student, Task
 from distill.studies.study import Cell, Key, Study
 from distill.weights import digest_of_student, is_hub_name
 from schemas.cache import TeacherCache, open_cache

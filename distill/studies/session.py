@@ -12,7 +12,8 @@ from distill.studies.collecting import collect
 from distill.studies.comparison import sheet_of
 from distill.studies.estimating import estimate
 from distill.studies.planning import LEFT_OUT, Plan, Planner, Run, open_caches, with_students
-from distill.studies.profiles import PROFILES, Profile
+from distill.studies.profile import Profile
+from distill.studies.profiles import PROFILES
 from distill.studies.running import Outcome, look, make
 from distill.studies.sheet import Sheet
 from distill.studies.study import Study
@@ -67,6 +68,8 @@ class Session:
         for line in self.advice:
             say(f"to run more: {line}", quiet=quiet)
         outcome = look(self.runs) if self.runs_nothing else make(self.runs, quiet=quiet)
+        if missing := len(self.runs) - len(outcome.results) - len(outcome.failed):
+            say(f"{self.store}: {missing} of {len(self.runs)} runs are not finished", quiet=quiet)
         sheets = self.report(outcome, quiet=quiet)
         for folder, reason in outcome.failed.items():
             say(f"{folder}: {reason}", quiet=quiet)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from distill.studies.profiles import Profile
+from distill.studies.profile import Profile
 from distill.studies.study import LOSSES, Analysed, Finding, Key, Printed, Study
 
 NOT_RUN = "not run"

@@ -18,7 +18,8 @@ from typing import Any, Self
 from schemas.answer import Answer
 from schemas.errors import ArmadaError, MismatchError, TeacherError
 from schemas.example import Example
-from schemas.manifest import TeacherIdentity, differences
+from schemas.manifest import TeacherIdentity
+from schemas.manifest_file import differences
 from teacher_cache.teachers import BACKENDS, Teacher, TeacherSettings
 
 # Of each worker, on average: beyond it something is wrong with every one of them.

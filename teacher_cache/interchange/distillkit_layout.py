@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.errors import SourceError
-from schemas.manifest import first_fault
+from schemas.manifest_file import first_fault
 
 CONFIG_NAME = "compression_config.yaml"
 Dtype = Literal["float16", "bfloat16", "float32", "float64"]

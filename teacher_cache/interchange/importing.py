@@ -16,14 +16,8 @@ from schemas.console import say
 from schemas.errors import ConfigError, SourceError
 from schemas.example import Example
 from schemas.files import write_text
-from schemas.manifest import (
-    MANIFEST_NAME,
-    CacheManifest,
-    Request,
-    TeacherIdentity,
-    read_manifest,
-    write_manifest,
-)
+from schemas.manifest import MANIFEST_NAME, CacheManifest, Request, TeacherIdentity
+from schemas.manifest_file import read_manifest, write_manifest
 from teacher_cache.config import SPLITS
 from teacher_cache.folder import CONFIG_NAME
 from teacher_cache.interchange import find_format

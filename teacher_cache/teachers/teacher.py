@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from schemas.answer import Answer
 from schemas.errors import ConfigError
 from schemas.example import Example
-from schemas.manifest import TeacherIdentity, first_fault
+from schemas.manifest import TeacherIdentity
+from schemas.manifest_file import first_fault
 
 if TYPE_CHECKING:
     from teacher_cache.media import MediaSource

@@ -15,7 +15,8 @@ from schemas.answer import Answer
 from schemas.cache import TeacherCache, open_cache
 from schemas.example import Example, Label
 from schemas.files import sha256_of
-from schemas.manifest import STATS_NAME, CacheManifest, Request, ShardFile, TeacherIdentity, write_manifest
+from schemas.manifest import STATS_NAME, CacheManifest, Request, ShardFile, TeacherIdentity
+from schemas.manifest_file import write_manifest
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema, seal, shard_name
 from schemas.tasks import find_task

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distill.studies import NOT_MADE, STUDIES
-from distill.studies.profiles import MINI
+from distill.studies.mini_profile import MINI
 from distill.studies.study import Cell
 from schemas.example import Example
 from schemas.tasks import TASKS

@@ -15,8 +15,8 @@ from distill.config import RunConfig, options_of, resolve
 from distill.pretrained import load_backbone
 from distill.studies import STUDIES
 from distill.studies.estimating import least_bytes, paper_steps, rows_trained_on
+from distill.studies.paper_profile import PAPER
 from distill.studies.planning import Planner
-from distill.studies.profiles import PAPER
 from distill.studies.study import Cell
 from distill.tables_cli import paper_tables
 from schemas.tasks import TASKS, find_task

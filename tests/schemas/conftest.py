@@ -10,7 +10,8 @@ import pytest
 from schemas.answer import Answer, Usage
 from schemas.codec import CODECS
 from schemas.example import Example, Label, Media
-from schemas.manifest import CacheManifest, Request, TeacherIdentity, write_manifest
+from schemas.manifest import CacheManifest, Request, TeacherIdentity
+from schemas.manifest_file import write_manifest
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema, seal, shard_name
 from schemas.topk import TopK

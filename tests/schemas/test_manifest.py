@@ -10,14 +10,8 @@ from typing import Any
 import pytest
 
 from schemas.errors import ManifestError
-from schemas.manifest import (
-    CacheManifest,
-    ShardFile,
-    differences,
-    parse_manifest,
-    read_manifest,
-    write_manifest,
-)
+from schemas.manifest import CacheManifest, ShardFile
+from schemas.manifest_file import differences, parse_manifest, read_manifest, write_manifest
 
 Cache = tuple[Path, CacheManifest]
 

@@ -12,7 +12,8 @@ import pytest
 from schemas.cache import open_cache
 from schemas.errors import CacheError, ShardError
 from schemas.files import sha256_of
-from schemas.manifest import CacheManifest, write_manifest
+from schemas.manifest import CacheManifest
+from schemas.manifest_file import write_manifest
 from schemas.rows import decode
 from schemas.shard import FINGERPRINT_KEY, VERSION_KEY, arrow_schema, open_shard, seal, write_shard
 

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.cache import open_cache
 from schemas.errors import CacheError, ConfigError, ManifestError, MismatchError, ShardError, TeacherError
-from schemas.manifest import read_manifest, write_manifest
+from schemas.manifest_file import read_manifest, write_manifest
 from schemas.row_groups import group_bounds
 from schemas.rows import decode
 

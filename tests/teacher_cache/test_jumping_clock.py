@@ -17,7 +17,7 @@ import pytest
 
 from schemas.console import progress
 from schemas.errors import LockedError
-from schemas.manifest import read_manifest
+from schemas.manifest_file import read_manifest
 from teacher_cache import inspection, lock
 from teacher_cache.cache import cache_teacher
 from teacher_cache.config import CacheConfig

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from schemas.manifest import read_manifest
+from schemas.manifest_file import read_manifest
 
 Prompts = Callable[..., Path]
 HERE = Path(__file__).parent

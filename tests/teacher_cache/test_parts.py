@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from schemas.cache import open_cache
 from schemas.errors import CacheError, ConfigError, MismatchError
-from schemas.manifest import read_manifest
+from schemas.manifest_file import read_manifest
 from teacher_cache.config import parse_part
 from teacher_cache.merging import merge
 from teacher_cache.shards_cli import group

@@ -11,7 +11,7 @@ import pytest
 from schemas.answer import Answer, Usage
 from schemas.errors import CacheError, ConfigError, ManifestError, SourceError
 from schemas.example import Example, Label
-from schemas.manifest import read_manifest
+from schemas.manifest_file import read_manifest
 from schemas.rows import decode
 from schemas.tasks import TASKS
 from teacher_cache.config import CacheConfig

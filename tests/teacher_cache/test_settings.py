@@ -11,7 +11,7 @@ import pytest
 from schemas.cache import open_cache
 from schemas.codec import CODECS
 from schemas.errors import ConfigError
-from schemas.manifest import read_manifest
+from schemas.manifest_file import read_manifest
 from schemas.rows import decode
 from schemas.tasks import TASKS
 from teacher_cache.config import CacheConfig

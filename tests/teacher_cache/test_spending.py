@@ -11,7 +11,7 @@ import pytest
 from schemas.answer import Answer, Usage
 from schemas.errors import ConfigError, TeacherError
 from schemas.example import Example
-from schemas.manifest import read_manifest
+from schemas.manifest_file import read_manifest
 from teacher_cache.spending import Most, Price, Spending, read_price
 
 PRICES = """currency = "EUR"

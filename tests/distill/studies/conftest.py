@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from distill.studies.planning import Planner, Run
-from distill.studies.profiles import Profile
+from distill.studies.profile import Profile
 from schemas.cache import TeacherCache
 from tests.distill.studies.tiny_studies import STUDY, profile_of
 

@@ -12,7 +12,7 @@ from distill.studies.comparison import sheet_of
 from distill.studies.figure12 import sensitivities
 from distill.studies.planning import Planner, Run
 from distill.studies.plots import draw
-from distill.studies.profiles import Profile
+from distill.studies.profile import Profile
 from distill.studies.running import Outcome, make
 from distill.studies.sheet import Sheet
 from distill.studies.study import Key

@@ -12,10 +12,11 @@ import pytest
 from distill.studies import NOT_MADE, STUDIES
 from distill.studies.collecting import Collected
 from distill.studies.comparison import sheet_of
+from distill.studies.mini_profile import MINI
 from distill.studies.page import as_index, as_page
+from distill.studies.paper_profile import PAPER
 from distill.studies.plots import draw
 from distill.studies.printed import as_values, printed_table
-from distill.studies.profiles import MINI, PAPER
 from distill.studies.sheet import Sheet
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

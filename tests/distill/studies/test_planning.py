@@ -8,8 +8,11 @@ import pytest
 
 from distill.studies import STUDIES
 from distill.studies.grids import losses, undistilled
+from distill.studies.mini_profile import MINI, SPEECH
+from distill.studies.paper_profile import PAPER
 from distill.studies.planning import Planner, open_caches, with_students
-from distill.studies.profiles import MINI, PAPER, PROFILES, SPEECH, Profile
+from distill.studies.profile import Profile
+from distill.studies.profiles import PROFILES
 from distill.studies.study import Study
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError, ConfigError, StudentError

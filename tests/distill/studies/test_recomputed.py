@@ -11,8 +11,9 @@ from distill.studies import STUDIES
 from distill.studies.collecting import Collected
 from distill.studies.comparison import sheet_of
 from distill.studies.derived import complete, mean_gain
+from distill.studies.mini_profile import MINI
+from distill.studies.paper_profile import PAPER
 from distill.studies.printed import as_values, printed_of, printed_table
-from distill.studies.profiles import MINI, PAPER
 from distill.studies.sheet import Sheet
 from distill.studies.study import AVERAGE, BEST, LOSSES
 

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from distill.studies import STUDIES, find_study, session
-from distill.studies.profiles import PROFILES, Profile
+from distill.studies.profile import Profile
+from distill.studies.profiles import PROFILES
 from distill.studies.running import make
 from distill.tables_cli import paper_tables
 from schemas.cache import TeacherCache
@@ -192,6 +193,7 @@ def test_no_run_reports_what_is_there(ask: Callable[..., Result], tmp_path: Path
     assert (summary["made"], summary["finished"]) == (0, 0)
     assert not (tmp_path / "store").exists()
     assert "not run yet" in (tmp_path / "out" / "table2.md").read_text()
+    assert f"{tmp_path / 'store'}: 8 of 8 runs are not finished" in ask("--table", "2", "--no-run").stderr
 
 
 def test_a_dry_run_says_where_its_hours_come_from_and_writes_nothing(

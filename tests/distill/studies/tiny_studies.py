@@ -8,7 +8,7 @@ from distill.config import options_of
 from distill.store import _LEFT_BEHIND
 from distill.studies.grids import losses, undistilled
 from distill.studies.planning import Planner, Run, open_caches
-from distill.studies.profiles import Profile, Student, Task, Teacher
+from distill.studies.profile import Profile, Student, Task, Teacher
 from distill.studies.running import make
 from distill.studies.study import Study
 from schemas.cache import TeacherCache

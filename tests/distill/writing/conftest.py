@@ -19,7 +19,8 @@ from schemas.cache import TeacherCache, open_cache
 from schemas.codec import CODECS
 from schemas.example import Example, Label
 from schemas.files import sha256_of
-from schemas.manifest import STATS_NAME, CacheManifest, Request, TeacherIdentity, write_manifest
+from schemas.manifest import STATS_NAME, CacheManifest, Request, TeacherIdentity
+from schemas.manifest_file import write_manifest
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema, seal, shard_name
 from schemas.tokenizer import tokenizer_digest

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from schemas.cache import open_cache
-from schemas.manifest import read_manifest
+from schemas.manifest_file import read_manifest
 from tests.teacher_cache.service import FaultyService
 
 KEY = "sk-proj-AbCdEf0123456789xyz"
