@@ -142,7 +142,9 @@ def test_only_the_folders_that_are_named_are_fetched(
 
 
 def test_a_folder_that_no_row_has_is_refused_with_those_there_are(fetch: Run, root: Path) -> None:
-    assert "models/large is no folder of sources.toml; choose from models/tiny" in refusal(fetch("models/large"))
+    assert "models/large is no folder of sources.toml; choose from models/tiny" in refusal(
+        fetch("models/large")
+    )
     assert not root.exists()
 
 
