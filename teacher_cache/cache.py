@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from teacher_cache.lock import writer_lock
 from teacher_cache.loop import Loop
 from teacher_cache.parts import take_part
 from teacher_cache.plan import Plan, ShardPlan, make_plan
-from teacher_cache.projection import project
+from teacher_cache.projection import project, remaining
 from teacher_cache.reuse import check_reusable, copy_answers
 from teacher_cache.settings import (
     concurrency_of,
@@ -65,18 +66,20 @@ def cache_teacher(config: CacheConfig) -> dict[str, Any]:
     teacher = on_engine(config, teacher, backend, name, settings)
     if config.reuse is not None:
         check_reusable(config.reuse, wanted)
-    if config.dry_run:
-        return asyncio.run(
-            project(
-                teacher=teacher,
-                manifest=wanted,
-                plan=plan,
-                config=config,
-                backend=backend,
-                spending=spending,
-            )
-        )
     folder = config.folder(plan.task.name)
+    if config.dry_run:
+        found, left = remaining(folder, wanted, shards)
+        asking = partial(
+            project,
+            teacher=teacher,
+            manifest=wanted,
+            plan=plan,
+            left=left,
+            config=config,
+            backend=backend,
+            spending=spending,
+        )
+        return asyncio.run(asking()) if left else _summary(config, folder, found)
     upload = None if config.upload_to is None else Upload(config.upload_to, folder)
     if upload is not None:
         upload.begin()

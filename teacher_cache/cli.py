@@ -180,7 +180,9 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     help="Failed rows in a row that stop the run; 0 for never.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Ask for a few rows, write nothing, print what the whole would take."
+    "--dry-run",
+    is_flag=True,
+    help="Ask for a few rows, write nothing, print what the rows still to be asked would take.",
 )
 @click.option(
     "--config",

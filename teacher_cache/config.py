@@ -65,7 +65,7 @@ class CacheConfig:
         resume: `auto` goes on where there is something, `never` wants an empty folder, `must` a started one.
         retry_errors: ask again for rows that failed.
         reuse: another cache whose answers are copied where they are to the same question.
-        dry_run: ask for a few rows, write nothing, print what the whole would take.
+        dry_run: ask for a few rows, write nothing, print what the rows still to be asked would take.
         quiet: no progress.
     """
 

@@ -1,9 +1,10 @@
-"""`--dry-run`: ask for a few rows, write nothing, and say what the whole would take."""
+"""`--dry-run`: ask for a few rows, write nothing, and say what those still to be asked would take."""
 
 import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,14 +12,17 @@ import pyarrow.parquet as pq
 
 from schemas.answer import Answer
 from schemas.example import Example
-from schemas.manifest import CacheManifest
+from schemas.manifest import MANIFEST_NAME, CacheManifest
+from schemas.manifest_file import read_manifest
 from schemas.rows import Row, encode
 from schemas.shard import arrow_schema, write_groups
 from teacher_cache.config import CacheConfig
-from teacher_cache.plan import Plan
+from teacher_cache.journal import Journal
+from teacher_cache.plan import Plan, ShardPlan
 from teacher_cache.settings import concurrency_of
 from teacher_cache.spending import Spending
 from teacher_cache.teachers import Backend, Teacher
+from teacher_cache.writer import journal_path
 
 SAMPLE_ROWS = 8
 # Two batches of a local model are asked, of no more rows than this.
@@ -40,16 +44,41 @@ class _Sample:
     seconds_per_row: float
 
 
+def remaining(
+    folder: Path, wanted: CacheManifest, shards: Sequence[ShardPlan]
+) -> tuple[CacheManifest, list[Example]]:
+    """What the folder holds of a cache, and the examples that have no answer there, in order.
+
+    A folder that does not exist, or that holds another cache, has none of them.
+
+    Raises:
+        ManifestError: there is a manifest, and it is damaged.
+    """
+    found = read_manifest(folder) if (folder / MANIFEST_NAME).is_file() else None
+    if found is None or (found.fingerprint, found.part) != (wanted.fingerprint, wanted.part):
+        return wanted, [example for shard in shards for example in shard.examples]
+    sealed = {file.name for file in found.files}
+    schema = arrow_schema(found)
+    left = list[Example]()
+    for shard in shards:
+        if shard.name not in sealed:
+            frames = Journal(journal_path(folder, shard.name), schema, found.fingerprint).frames()
+            ids = {name for _, batch in frames for name in batch.column("example_id").to_pylist()}
+            left += [example for example in shard.examples if example.id not in ids]
+    return found, left
+
+
 async def project(
     *,
     teacher: Teacher,
     manifest: CacheManifest,
     plan: Plan,
+    left: Sequence[Example],
     config: CacheConfig,
     backend: Backend,
     spending: Spending,
 ) -> dict[str, Any]:
-    """Measure a sample, spread evenly over the rows, and scale it up.
+    """Measure a sample, spread evenly over the rows that are left, and scale it up.
 
     Returns:
         Rows, projected seconds, bytes, tokens and money (where the teacher counts them), and what the sample
@@ -58,10 +87,13 @@ async def project(
     Raises:
         TeacherError: the teacher cannot be asked, or the budget has no room for the sample.
     """
-    asked = [one for one in plan.examples if config.teach == "all" or one.split == "train"]
-    sample = await _measure(teacher, asked if backend.signals else plan.examples, config, backend, spending)
-    scale = len(plan.examples) / len(sample.examples)
+    asked = [one for one in left if config.teach == "all" or one.split == "train"]
     num_asked = len(asked) if backend.signals else 0
+    if num_asked:
+        sample = await _measure(teacher, asked, config, backend, spending)
+    else:
+        sample = _Sample(left[:SAMPLE_ROWS], [None] * len(left[:SAMPLE_ROWS]), 0.0)
+    scale = len(plan.examples) / len(sample.examples)
     spent = spending.spent
     shown = spent.model_dump() if spent else {}
     each = num_asked / len(sample.examples)
@@ -88,8 +120,6 @@ async def _measure(
     size = min(config.batch_size or backend.default_batch_size, _MOST_IN_A_BATCH) if backend.in_line else 1
     wanted = max(SAMPLE_ROWS, 2 * size)
     sample = list(examples[:: max(1, len(examples) // wanted)][:wanted])
-    if not backend.signals:
-        return _Sample(sample, [None] * len(sample), 0.0)
     batches = [sample[start : start + size] for start in range(0, len(sample), size)]
     spending.resume(len(sample), len(sample), 0, 0)
     if not spending.reserve(sample):

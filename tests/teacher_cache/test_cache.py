@@ -215,6 +215,27 @@ def test_a_dry_run_writes_nothing(prompts: Prompts, run: Run, tmp_path: Path) ->
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_dry_run_counts_what_is_left(
+    prompts: Prompts, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = prompts(40)
+    monkeypatch.setenv("FAST_FAIL", ",".join(f"row-{index}" for index in range(12, 40)))
+    with pytest.raises(TeacherError):
+        run(rows, max_consecutive_errors=3, workers=1)
+    before = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+
+    left = run(rows, dry_run=True)
+    assert 0 < left["rows_to_ask"] < left["rows"] == 40
+    assert {path: path.read_bytes() for path in before} == before
+    # Settings that make another cache are another cache's.
+    assert run(rows, dry_run=True, store=("text",))["rows_to_ask"] == 40
+
+    monkeypatch.delenv("FAST_FAIL")
+    assert run(rows)["asked"] == left["rows_to_ask"]
+    done = run(rows, dry_run=True)
+    assert (done["asked"], done["complete"]) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
