@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -119,19 +118,18 @@ def _train_and_tell() -> None:
 
     read, fill, decoded = pq.ParquetFile.read_row_group, split.fill, 0
 
-    def count(group: Any, columns: Collection[str]) -> None:
+    def counted(shard: Any, number: int, columns: list[str]) -> Any:
         nonlocal decoded
+        group = shard.metadata.row_group(number)
         chunks = [group.column(index) for index in range(group.num_columns)]
         asked = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in columns]
         decoded += sum(chunk.total_compressed_size for chunk in asked)
-
-    def counted(shard: Any, number: int, columns: list[str]) -> Any:
-        count(shard.metadata.row_group(number), columns)
         return read(shard, number, columns=columns)
 
-    def filled(values: Any, path: Path, rows: Any, name: str, **options: bool) -> bool:
-        count(rows, {name})
-        return fill(values, path, rows, name, **options)
+    def filled(values: Any, file: Any, chunk: Any, **options: bool) -> bool:
+        nonlocal decoded
+        decoded += chunk.total_compressed_size
+        return fill(values, file, chunk, **options)
 
     setattr(pq.ParquetFile, "read_row_group", counted)  # noqa: B010 - its stub forbids it otherwise
     split.fill = filled

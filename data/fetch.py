@@ -268,6 +268,9 @@ def main() -> int:
     except (FetchError, OSError) as error:
         print(f"fetch: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("fetch: interrupted; what came whole is kept, the same command goes on", file=sys.stderr)
+        return 130
     return 0
 
 

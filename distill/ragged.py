@@ -94,7 +94,7 @@ def write_flat(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
         for batch in chain([first], batches):
             for name, values in _arrays(batch, num_entries):
                 if name not in add:
-                    add[name] = stack.enter_context(_growing(_file(path, *name), values.dtype))
+                    add[name] = stack.enter_context(growing(_file(path, *name), values.dtype))
                 add[name](values)
     write_text(path, json.dumps(kinds))
 
@@ -118,8 +118,8 @@ def _arrays(batch: pa.RecordBatch, num_entries: Counter[str]) -> Iterator[tuple[
 
 
 @contextmanager
-def _growing(path: Path, kind: np.dtype[Any]) -> Generator[Callable[[Array], None]]:
-    """A file of NumPy's own format that arrays are put to."""
+def growing(path: Path, kind: np.dtype[Any]) -> Generator[Callable[[Array], None]]:
+    """A file of NumPy's own format, whole in the end, that arrays of one axis are put to."""
     num_values = 0
     with whole_file(path) as temporary, temporary.open("wb") as file:
 

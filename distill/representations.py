@@ -5,19 +5,19 @@ Letters: R rows of the split, W row groups of a window, B batch, D width of the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distill.config import DistillationConfig
 from distill.controls import donors, noise, sigma_of
+from distill.ragged import growing
 from distill.split import Split
 from distill.tokens import kept
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError
-from schemas.files import cache_folder, whole_file
+from schemas.files import cache_folder
 from schemas.manifest import STATS_NAME, digest_of
 
 Values = NDArray[np.floating]
@@ -131,24 +131,28 @@ def representations_of(
 
 
 def _matrix(split: Split) -> Values:
-    """All representations of a split, memory-mapped: a shuffle asks for rows from anywhere."""
-    path = (
-        cache_folder()
-        / "representations"
-        / f"{digest_of([split.cache.manifest.digest, split.name])[:32]}.npy"
-    )
+    """All representations of a split, memory-mapped: a shuffle asks for rows from anywhere.
+
+    Returns:
+        (R, D), as stored.
+    """
+    teacher = split.cache.manifest.teacher
+    shape, dtype = (split.num_rows, teacher.repr_dim or 0), np.dtype(teacher.repr_dtype)
+    key = digest_of([split.cache.manifest.digest, split.name])
+    path = cache_folder() / "representations" / f"{key[:32]}.npy"
+
+    def read(path: Path) -> Values:
+        values = np.load(path, mmap_mode="r")
+        if (values.shape, values.dtype) != ((shape[0] * shape[1],), dtype):
+            raise ValueError(
+                f"{values.dtype} of shape {values.shape}, wanted {dtype} of {shape[0] * shape[1]}"
+            )
+        return values.reshape(shape)
 
     def make() -> None:
-        with whole_file(path) as temporary:
-            _write_matrix(split, str(temporary))
+        # Written in order: a mapped file that finds the disk full would end the process.
+        with growing(path, dtype) as add:
+            for group in range(split.num_groups):
+                add(split.representations([group]).reshape(-1))
 
-    return kept(path, partial(np.load, mmap_mode="r"), make)
-
-
-def _write_matrix(split: Split, path: str) -> None:
-    teacher = split.cache.manifest.teacher
-    shape = (split.num_rows, teacher.repr_dim or 0)
-    matrix = np.lib.format.open_memmap(path, mode="w+", dtype=teacher.repr_dtype, shape=shape)
-    for group, (start, end) in enumerate(pairwise(split.group_starts.tolist())):
-        matrix[start:end] = split.representations([group])
-    matrix.flush()
+    return kept(path, read, make)

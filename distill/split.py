@@ -3,7 +3,8 @@
 Letters: R rows of the split, G row groups, C classes, D width of the representation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from threading import Lock
@@ -11,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.cache import TeacherCache
 from schemas.errors import CacheError
 from schemas.pages import fill
 from schemas.rows import representations
-from schemas.shard import reader_of
+from schemas.shard import reader_of, unreadable
 from schemas.tasks import LabelKind, TaskSpec
 
 # Each has a file descriptor, of which some systems give a process 256; a cache may have 100,000 shards.
@@ -42,7 +42,7 @@ class Split:
         self._files = cache.manifest.files_of(name)
         # One file's reader does not bear two threads.
         self._reading = Lock()
-        self._open: dict[int, pq.ParquetFile] = {}
+        self._open = dict[int, _Shard]()
         # Row groups whose representations were compared with their checksums: once, not in every epoch.
         self._compared = set[int]()
         sizes, counts = list[int](), list[int]()
@@ -104,41 +104,50 @@ class Split:
         return self.present("teacher_repr")
 
     def representations(self, groups: Sequence[int]) -> NDArray[np.floating]:
-        """As stored, (rows, D), of some row groups one after the other; meaningless where a row has none."""
+        """As stored, (rows, D), of some row groups one after the other; meaningless where a row has none.
+
+        Raises:
+            ShardError: a page of them is damaged.
+        """
         teacher, starts = self.cache.manifest.teacher, self.group_starts
         sizes = [int(starts[group + 1] - starts[group]) for group in groups]
         values = np.empty((sum(sizes), teacher.repr_dim or 0), teacher.repr_dtype)
         ends = accumulate(sizes)
         for group, size, end in zip(groups, sizes, ends, strict=True):
-            own, (index, inside) = values[end - size : end], self._place(group)
-            with self._reading:
-                rows = self._shard(index).metadata.row_group(inside)
-            check = group not in self._compared
-            if not fill(own, self._path(index), rows, "teacher_repr", check=check):
+            own = values[end - size : end]
+            with self._reading_of(group) as (shard, inside):
+                chunk = shard.reader.metadata.row_group(inside).column(shard.column("teacher_repr"))
+                filled = fill(own, shard.file, chunk, check=group not in self._compared)
+            if not filled:
                 own[:] = representations(self.read(group, ["teacher_repr"]).column(0))[0]
             self._compared.add(group)
         return values
 
     def read(self, group: int, columns: Sequence[str]) -> pa.Table:
-        """Some columns of a row group."""
-        index, inside = self._place(group)
-        with self._reading:
-            return self._shard(index).read_row_group(inside, columns=list(columns))
+        """Some columns of a row group.
 
-    def _place(self, group: int) -> tuple[int, int]:
-        """The shard that has a row group, and its number in it."""
+        Raises:
+            ShardError: a page of them is damaged.
+        """
+        with self._reading_of(group) as (shard, inside):
+            return shard.reader.read_row_group(inside, columns=list(columns))
+
+    @contextmanager
+    def _reading_of(self, group: int) -> Generator[tuple["_Shard", int]]:
+        """The shard that has a row group, for one thread at a time, and the group's number in it."""
         index = int(self._first_groups.searchsorted(group, side="right")) - 1
-        return index, group - int(self._first_groups[index])
+        with self._reading:
+            try:
+                yield self._shard(index), group - int(self._first_groups[index])
+            except (pa.ArrowException, OSError) as error:
+                raise unreadable(self.cache.folder / self._files[index].name, error) from None
 
-    def _path(self, index: int) -> Path:
-        return self.cache.folder / self._files[index].name
-
-    def _shard(self, index: int) -> pq.ParquetFile:
+    def _shard(self, index: int) -> "_Shard":
         shard = self._open.pop(index, None)
         if shard is None:
             if len(self._open) == _MOST_OPEN:
                 self._open.pop(next(iter(self._open))).close()
-            shard = reader_of(self._path(index))
+            shard = _Shard(self.cache.folder / self._files[index].name)
         self._open[index] = shard
         return shard
 
@@ -171,3 +180,25 @@ class Split:
 
 def _numpy(array: pa.Array) -> NDArray[Any]:
     return array.to_numpy(zero_copy_only=False)
+
+
+class _Shard:
+    """A shard that is open: a file that takes its place meanwhile is not seen.
+
+    Args:
+        path: of the shard.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.file = pa.memory_map(str(path))
+        self.reader = reader_of(self.file)
+
+    def column(self, name: str) -> int:
+        """Number of the leaf column of a column of lists."""
+        paths = [column.path.partition(".")[0] for column in self.reader.schema]
+        return paths.index(name)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self.reader.close()
+        self.file.close()

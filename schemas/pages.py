@@ -8,7 +8,6 @@ The format: https://parquet.apache.org/docs/file-format; a page's header is a st
 protocol.
 """
 
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -23,37 +22,42 @@ _NUM_VALUES, _ENCODING = 1, 2
 _DATA_PAGE_V1, _PLAIN = 0, 0
 # What a field can be in the compact protocol, of that which a header has.
 _TRUE, _FALSE, _INTEGERS, _BINARY, _STRUCT = 1, 2, (4, 5, 6), 8, 12
+# A header has a page's, which has its statistics'.
+_DEEPEST = 2
 # Parquet's names of the codecs that stage one writes, and pyarrow's.
 _CODECS = {"ZSTD": "zstd", "UNCOMPRESSED": None}
 
 
 def fill(
-    values: NDArray[np.floating], path: Path, rows: pq.RowGroupMetaData, name: str, *, check: bool = True
+    values: NDArray[np.floating],
+    file: pa.NativeFile,
+    chunk: pq.ColumnChunkMetaData,
+    *,
+    check: bool = True,
 ) -> bool:
     """Fill an array with the lists of a row group, if each of its rows has one.
 
+    That every list has the width of the array is what the schema says and the levels are not asked: the
+    file must be the one whose digest was compared.
+
     Args:
         values: (rows, width), whose type is that of the column's values.
-        path: of the file.
-        rows: the row group.
-        name: of the column.
+        file: open; of one that is memory-mapped no byte is copied before it is unpacked.
+        chunk: the column in that row group.
         check: compare the pages with their checksums.
 
     Returns:
         Whether it was filled. If not, pyarrow has to read it: some row has no list, the layout is not that of
         plain data pages, under zstd or as they are, or a page is damaged.
     """
-    columns = (rows.column(index) for index in range(rows.num_columns))
-    chunk = next(column for column in columns if column.path_in_schema.partition(".")[0] == name)
     statistics = chunk.statistics
     full = chunk.num_values == values.size and statistics is not None and statistics.null_count == 0
     if not full or chunk.compression not in _CODECS or chunk.has_dictionary_page:
         return False
-    with pa.memory_map(str(path)) as file:
-        file.seek(chunk.data_page_offset)
-        pages = file.read_buffer(chunk.total_compressed_size)
     try:
-        _unpack(memoryview(pages).cast("B"), values.reshape(-1), chunk, check=check)
+        file.seek(chunk.data_page_offset)
+        pages = memoryview(file.read_buffer(chunk.total_compressed_size)).cast("B")
+        _unpack(pages, values.reshape(-1), chunk, check=check)
     except (IndexError, KeyError, TypeError, ValueError, pa.ArrowException, OSError):
         return False
     return True
@@ -81,8 +85,10 @@ def _unpack(
         at, start = at + len(packed), end
 
 
-def _struct(data: memoryview, at: int) -> tuple[dict[int, Any], int]:
+def _struct(data: memoryview, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
     """The fields of a struct by their numbers, those of bytes left out, and where it ends."""
+    if depth > _DEEPEST:
+        raise ValueError("structs within structs, more than a header has")
     fields, number = dict[int, Any](), 0
     while byte := data[at]:
         step, kind, at = byte >> 4, byte & 15, at + 1
@@ -96,7 +102,7 @@ def _struct(data: memoryview, at: int) -> tuple[dict[int, Any], int]:
             size, at = _varint(data, at)
             at += size
         elif kind == _STRUCT:
-            fields[number], at = _struct(data, at)
+            fields[number], at = _struct(data, at, depth + 1)
         elif kind not in {_TRUE, _FALSE}:
             raise ValueError("a kind of field which no header has")
     return fields, at + 1
@@ -104,7 +110,10 @@ def _struct(data: memoryview, at: int) -> tuple[dict[int, Any], int]:
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     """Seven bits a byte, the lowest first, and where they end."""
-    value = shift = 0
-    while (byte := data[at]) >= 128:
-        value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
-    return value | byte << shift, at + 1
+    value = 0
+    for shift in range(0, 70, 7):
+        byte, at = data[at], at + 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("a number of more than ten bytes")

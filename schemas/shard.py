@@ -183,8 +183,7 @@ def open_shard(
     try:
         shard = reader_of(path)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ShardError(f"{path} is not a readable Parquet file ({reason}); {_AGAIN}") from None
+        raise unreadable(path, error) from None
     _check_columns(path, shard.schema_arrow, manifest)
     if size != file.bytes or (verify and sha256_of(path) != file.sha256):
         raise ShardError(
@@ -197,14 +196,19 @@ def open_shard(
     return shard
 
 
-def reader_of(path: Path) -> pq.ParquetFile:
-    """Open a shard that was checked before; the pages that are read are compared with their checksums."""
-    return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+def reader_of(where: Path | pa.NativeFile) -> pq.ParquetFile:
+    """Open a shard; the pages that are read are compared with their checksums."""
+    return pq.ParquetFile(where, memory_map=True, page_checksum_verification=True)
+
+
+def unreadable(path: Path, error: Exception) -> ShardError:
+    """What is said of a shard that pyarrow cannot open, or of which it cannot read a page."""
+    return ShardError(f"{path} is not a readable Parquet file ({str(error).partition(chr(10))[0]}); {_AGAIN}")
 
 
 def _check_columns(path: Path, found: pa.Schema, manifest: CacheManifest) -> None:
     metadata = found.metadata or {}
-    version = metadata.get(VERSION_KEY, b"none").decode()
+    version = metadata.get(VERSION_KEY, b"none").decode(errors="replace")
     if version != str(SCHEMA_VERSION):
         raise ShardError(
             f"{path} has schema version {version}, this reader needs {SCHEMA_VERSION}; "
@@ -220,7 +224,7 @@ def _check_columns(path: Path, found: pa.Schema, manifest: CacheManifest) -> Non
     for field in wanted:
         if (kind := found.field(field.name).type) != field.type:
             raise ShardError(f"{path}: column {field.name} is {kind}, this cache has {field.type}; {_AGAIN}")
-    fingerprint = metadata.get(FINGERPRINT_KEY, b"none").decode()
+    fingerprint = metadata.get(FINGERPRINT_KEY, b"none").decode(errors="replace")
     if fingerprint != manifest.fingerprint:
         raise ShardError(
             f"{path} belongs to another cache: its fingerprint is {fingerprint[:16]}, "

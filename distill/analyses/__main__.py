@@ -47,7 +47,7 @@ def analyses(
     results = [read_result(folder) for folder in (distilled, undistilled)]
     if others := differing(*results):
         say(f"the runs are no twins: they differ in {', '.join(others)}")
-    cache = open_cache(shards, verify=False)
+    cache = open_cache(shards)
     pair = open_pair(distilled, undistilled, cache, aligner=aligner and out is not None)
     counts = {f"scenario {number}": int(rows.sum()) for number, rows in pair.answers.scenarios.items()}
     found = measures(pair, seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,9 @@ from distill.shards import Stream
 from distill.split import Split
 from distill.tokens import tokenised
 from schemas.cache import TeacherCache
-from schemas.errors import CacheError
+from schemas.errors import CacheError, ShardError
+from schemas.files import cache_folder
+from schemas.manifest import digest_of
 from schemas.tasks import find_task
 
 TASK = find_task("movie-sentiment")
@@ -156,6 +159,58 @@ def test_one_window_is_read_once(
     assert sorted(read) == list(range(one.split.num_groups))
 
 
+@pytest.mark.parametrize("shape", [(3, 12), (12, 96), (96 * 12 - 1,)], ids=["rows", "axes", "values"])
+def test_a_kept_array_that_is_not_the_splits_is_made_again(
+    cache: TeacherCache, tiny_student: Path, shape: tuple[int, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shuffled = stream(cache, tiny_student, replace(RAW, control="shuffle"))
+    first = [batch.teacher_repr_BD for batch in shuffled.batches(0, 0)]
+    key = digest_of([cache.manifest.digest, "train"])
+    path = cache_folder() / "representations" / f"{key[:32]}.npy"
+    np.save(path, np.zeros(shape, np.load(path).dtype))
+
+    again = [batch.teacher_repr_BD for batch in shuffled.batches(0, 0)]
+    for one, other in zip(first, again, strict=True):
+        assert one is not None
+        assert other is not None
+        assert torch.equal(one, other)
+    assert f"{path} is damaged (float16 of shape {shape}, wanted " in capsys.readouterr().err
+
+
+def test_a_file_that_takes_a_shards_place_is_not_seen(
+    make_cache: Callable[..., TeacherCache], tmp_path: Path
+) -> None:
+    cache = make_cache(tmp_path)
+    split, values = Split(cache, "train", TASK), stored(cache)
+    split.representations([0])
+    for path in cache.folder.glob("train-*.parquet"):
+        other = path.with_suffix(".other")
+        other.write_bytes(bytes(path.stat().st_size))
+        other.rename(path)
+    assert np.array_equal(split.representations([0]), values[: split.group_starts[1]])
+
+
+def test_a_damaged_page_is_one_line_that_names_its_shard(
+    make_cache: Callable[..., TeacherCache], tmp_path: Path
+) -> None:
+    cache = make_cache(tmp_path)
+    path = next(cache.folder.glob("train-*.parquet"))
+    with pq.ParquetFile(path) as file:
+        chunk = next(
+            column
+            for column in map(file.metadata.row_group(0).column, range(file.metadata.num_columns))
+            if column.path_in_schema.startswith("teacher_repr")
+        )
+        end = chunk.data_page_offset + chunk.total_compressed_size
+    data = bytearray(path.read_bytes())
+    data[end - 1] ^= 1
+    split = Split(cache, "train", TASK)
+    path.write_bytes(data)
+    with pytest.raises(ShardError, match=f"{path.name} is not a readable Parquet file.*restore it") as raised:
+        split.representations(range(split.num_groups))
+    assert "\n" not in str(raised.value)
+
+
 def test_of_many_shards_few_are_open(
     make_cache: Callable[..., TeacherCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +219,7 @@ def test_of_many_shards_few_are_open(
     assert (split.num_groups, len(split._open)) == (32, 0)
     opened: list[int] = []
     whole = split_module.reader_of
-    monkeypatch.setattr(split_module, "reader_of", lambda path: opened.append(1) or whole(path))
+    monkeypatch.setattr(split_module, "reader_of", lambda file: opened.append(1) or whole(file))
     values, before = stored(split.cache), psutil.Process().num_fds()
     for group in [*np.random.default_rng(0).permutation(32), 5, 6, 5, 6, 5]:
         assert np.array_equal(split.representations([int(group)]), values[3 * group : 3 * group + 3])

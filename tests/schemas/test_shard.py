@@ -99,6 +99,8 @@ def test_damage_is_named(cache: Cache, damage: Callable[[Path], None], message: 
     ("change", "message"),
     [
         (with_metadata(VERSION_KEY, b"2"), r"has schema version 2, this reader needs 1"),
+        (with_metadata(VERSION_KEY, b"\xff"), r"has schema version ., this reader needs 1"),
+        (with_metadata(FINGERPRINT_KEY, b"\xff"), r"belongs to another cache: its fingerprint is ."),
         (
             with_metadata(FINGERPRINT_KEY, b"f" * 64),
             r"belongs to another cache: its fingerprint is ffffffffffffffff",
