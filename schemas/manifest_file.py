@@ -30,7 +30,7 @@ def read_manifest(folder: Path) -> CacheManifest:
         found = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise ManifestError(
-            f"{folder}: no {MANIFEST_NAME}, so no teacher cache; make one with cache-teacher --out {folder}"
+            f"{folder}: no {MANIFEST_NAME}, so no teacher cache; {_instead(folder)}"
         ) from None
     except OSError as error:
         raise ManifestError(
@@ -69,6 +69,16 @@ def parse_manifest(found: bytes, path: str) -> CacheManifest:
             f"{path} is damaged: {first_fault(error)}; "
             "restore it from a copy, or run cache-teacher into a new folder"
         ) from None
+
+
+def _instead(folder: Path) -> str:
+    """What to give in place of a folder that is no cache: one below it, or what makes one."""
+    if below := sorted(
+        path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{MANIFEST_NAME}")
+    ):
+        more = f" (and {len(below) - 1} more below it)" if len(below) > 1 else ""
+        return f"{below[0]} is one{more}"
+    return f"make one with cache-teacher --out {folder}"
 
 
 @contextmanager

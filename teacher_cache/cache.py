@@ -166,7 +166,8 @@ async def _ask(
     total, left = writer.manifest.rows, _count(missing)
     writer.spending.resume(writer.num_taught(config.teach), left, *writer.charged())
     say(f"{writer.folder}: {total} rows, {left} to ask", quiet=config.quiet)
-    with progress(f"asking {config.model}", total, "rows", done=total - left, quiet=config.quiet) as advance:
+    quiet = config.quiet or not left
+    with progress(f"asking {config.model}", total, "rows", done=total - left, quiet=quiet) as advance:
         loop = Loop(
             teacher=teacher,
             writer=writer,

@@ -102,6 +102,18 @@ def test_a_name_tells_what_is_unusual() -> None:
     assert name == "ARMADA student, cosine, paper losses, capacity-matched aligner, joint, seed 42"
 
 
+def test_a_narrow_terminal_breaks_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    folder = tmp_path / "a-folder-whose-name-is-longer-than-a-narrow-terminal-is-wide"
+    folder.mkdir()
+    write_result(folder, result(0.8, method="undistilled"))
+    report([tmp_path])
+    assert f"undistilled student, seed 42: {folder}\n" in capsys.readouterr().out
+
+
 def test_no_result_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match=r"no run\.json below"):
         report([tmp_path])

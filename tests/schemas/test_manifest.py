@@ -64,7 +64,9 @@ def test_a_file_cut_short_and_none_at_all(cache: Cache, tmp_path: Path) -> None:
     path.write_text("[" * 100_000)
     with pytest.raises(ManifestError, match=r"manifest.json cannot be read"):
         read_manifest(cache[0])
-    with pytest.raises(ManifestError, match=r"no manifest.json, so no teacher cache"):
+    with pytest.raises(
+        ManifestError, match=r"no manifest.json, so no teacher cache; make one with cache-teach"
+    ):
         read_manifest(cache[0] / "nowhere")
 
 
@@ -113,3 +115,11 @@ def test_differences_are_named_with_both_values() -> None:
     found = list(differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}))
 
     assert found == [("a.c", 2, 4), ("d", 3, None), ("e", None, 5)]
+
+
+def test_a_folder_of_caches_names_one(tmp_path: Path) -> None:
+    for name in ("b", "a/deep"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "manifest.json").write_text("{}")
+    with pytest.raises(ManifestError, match=r"no teacher cache; \S+/a/deep is one \(and 1 more below it\)"):
+        read_manifest(tmp_path)

@@ -42,6 +42,13 @@ def test_inspect_shows_the_teacher_and_the_first_rows(say: Callable[..., Said], 
     assert "  backend: fast" in plain.splitlines()
 
 
+def test_without_a_command_the_help_is_shown_as_it_is(say: Callable[..., Said]) -> None:
+    code, _, err = say()
+    assert code == 2
+    assert err.startswith("Usage: teacher-shards ")
+    assert "\n  verify   Compare every checksum" in err
+
+
 def test_status_of_a_whole_cache(say: Callable[..., Said], cache: Path) -> None:
     code, out, _ = say("status", cache, "--json")
 
