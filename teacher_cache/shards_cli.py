@@ -132,13 +132,13 @@ def _lines(found: dict[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, dict) and value:
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for item in value:
-                lines += [
-                    f"{indent}{name.removesuffix('s').replace('_', ' ')}:",
-                    *_lines(item, indent + "  "),
-                ]
+            for number, item in enumerate(value, start=1):
+                title = f"{name.removesuffix('s').replace('_', ' ')} {number}"
+                lines += [f"{indent}{title}:", *_lines(item, indent + "  ")]
         elif value not in (None, {}, []):
-            lines.append(f"{indent}{name}: {value}")
+            lines.append(
+                f"{indent}{name}: {value:.10g}" if isinstance(value, float) else f"{indent}{name}: {value}"
+            )
     return lines
 
 

@@ -11,6 +11,7 @@ from distill.studies import NOT_MADE, STUDIES, find_study
 from distill.studies.collecting import collect
 from distill.studies.comparison import sheet_of
 from distill.studies.estimating import estimate
+from distill.studies.mini_profile import MINI
 from distill.studies.planning import LEFT_OUT, Plan, Planner, Run, open_caches, with_students
 from distill.studies.profile import Profile
 from distill.studies.profiles import PROFILES
@@ -229,7 +230,10 @@ def _refuse_empty(plans: dict[str, Plan], profile: Profile, tasks: str | None, *
     if advice and (is_all or not everything):
         advised = _named([name for name in empty if plans[name].advice])
         others = f" (and {len(advice) - 1} more)" if len(advice) > 1 else ""
-        raise CacheError(f"{advised}: nothing can be run with profile {profile.name}; {advice[0]}{others}")
+        hint = "" if profile.name == MINI.name else f" (--profile {MINI.name} needs no hub)"
+        raise CacheError(
+            f"{advised}: nothing can be run with profile {profile.name}{hint}; {advice[0]}{others}"
+        )
     if is_all:
         raise ConfigError(f"{_named(empty)}: nothing can be run: {_reason(plans, profile, tasks)}")
 

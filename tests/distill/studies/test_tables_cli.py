@@ -95,7 +95,7 @@ def test_shards_without_any_task_of_a_table_name_the_line_that_makes_them(
 
     assert isinstance(error, CacheError)
     assert str(error).startswith("table2")
-    assert f": nothing can be run with profile tiny; {ADVICE}" in str(error)
+    assert f": nothing can be run with profile tiny (--profile mini needs no hub); {ADVICE}" in str(error)
     assert not (tmp_path / "out").exists()
 
 
@@ -103,7 +103,10 @@ def test_another_profile_s_shards_are_refused_for_all_tables_too(cache: TeacherC
     error = refusal(CliRunner().invoke(paper_tables, ["--shards", str(cache.folder), "--all"]))
 
     assert isinstance(error, CacheError)
-    assert "table2 and 24 more: nothing can be run with profile paper; give --shards DIR" in str(error)
+    assert str(error).startswith(
+        "table2 and 24 more: nothing can be run with profile paper (--profile mini needs"
+    )
+    assert "no hub); give --shards DIR" in str(error)
     assert str(error).endswith(" (and 27 more)")
 
 
