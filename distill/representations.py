@@ -22,6 +22,8 @@ from schemas.manifest import STATS_NAME, digest_of
 
 Values = NDArray[np.floating]
 Pick = Callable[[NDArray[np.int64]], Values]
+# Of the kept array, part of its name.
+_LAYOUT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def _matrix(split: Split) -> Values:
     """
     teacher = split.cache.manifest.teacher
     shape, dtype = (split.num_rows, teacher.repr_dim or 0), np.dtype(teacher.repr_dtype)
-    key = digest_of([split.cache.manifest.digest, split.name])
+    key = digest_of([_LAYOUT, split.cache.manifest.digest, split.name])
     path = cache_folder() / "representations" / f"{key[:32]}.npy"
 
     def read(path: Path) -> Values:

@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from distill import representations as representations_module
 from distill import split as split_module
 from distill.ahead import in_order
 from distill.config import DistillationConfig, resolve
@@ -165,7 +166,7 @@ def test_a_kept_array_that_is_not_the_splits_is_made_again(
 ) -> None:
     shuffled = stream(cache, tiny_student, replace(RAW, control="shuffle"))
     first = [batch.teacher_repr_BD for batch in shuffled.batches(0, 0)]
-    key = digest_of([cache.manifest.digest, "train"])
+    key = digest_of([representations_module._LAYOUT, cache.manifest.digest, "train"])
     path = cache_folder() / "representations" / f"{key[:32]}.npy"
     np.save(path, np.zeros(shape, np.load(path).dtype))
 
